@@ -1,0 +1,42 @@
+"""``snn compile``: write the generated code as a module that runs without snnlang."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snnlang.cli.options import experiment_options, gather
+from snnlang.cli.screen import say, show_diagnostics
+
+
+@click.command("compile")
+@click.argument("file")
+@click.argument("experiment", required=False)
+@click.option("--output", "-o", "output", required=True, metavar="DIR", help="Directory of the files; made if missing.")
+@experiment_options
+def command(file: str, experiment: str | None, output: str, **settings: Any) -> int:
+    """Write an experiment of FILE as code that stands alone.
+
+    The target numpy gives one Python module that needs NumPy only; run it with 'python MODULE.py'.
+
+    \b
+    Examples:
+      snn compile balanced.snn --target numpy -o generated
+      snn compile balanced.snn raster --set g=4 -o generated
+    """
+    from snnlang.compile import check_path, emit
+    from snnlang.files import require_directory, write_text
+
+    program, found = check_path(file)
+    show_diagnostics(found)
+    if program is None or any(diagnostic.is_error for diagnostic in found):
+        return 1
+    options = gather(**settings)
+    texts = emit(program, options, experiment=experiment, target=settings.get("target") or "numpy")
+    directory = require_directory(output, "--output")
+    for name, text in texts.items():
+        write_text(directory / name, text)
+        say(str(Path(output) / name))
+    return 0

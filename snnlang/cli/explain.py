@@ -1,0 +1,69 @@
+"""``snn explain``: what happens in every step of a model, or what a diagnostic code means."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import resources
+from typing import Any
+
+import click
+
+from snnlang.cli.options import experiment_options, gather, unknown
+from snnlang.cli.screen import say, show_diagnostics
+
+
+@click.command("explain")
+@click.argument("subject", metavar="FILE|CODE")
+@click.argument("experiment", required=False)
+@experiment_options
+def command(subject: str, experiment: str | None, **settings: Any) -> int:
+    """Explain a file or a diagnostic code.
+
+    For a file: the order of one step, the integration method of every population and why, where each synaptic variable
+    lives, which projections arrive a step later, what is computed once. For a code such as E103: its cause, a wrong
+    example and the right one.
+
+    \b
+    Examples:
+      snn explain balanced.snn
+      snn explain balanced.snn raster --set N=400
+      snn explain E103
+    """
+    if re.fullmatch(r"[EWew]\d{3}", subject):
+        show_page(page(subject.upper()))
+        return 0
+    from snnlang.compile import check_path
+    from snnlang.explain import explain_experiment
+
+    program, found = check_path(subject)
+    if program is None or any(diagnostic.is_error for diagnostic in found):
+        show_diagnostics(found)
+        return 1
+    say(explain_experiment(program, gather(**settings), experiment=experiment))
+    return 0
+
+
+def codes() -> list[str]:
+    """Every diagnostic code that has a page, sorted."""
+    names = (entry.name for entry in resources.files("snnlang").joinpath("pages").iterdir())
+    return sorted(name[:-3] for name in names if re.fullmatch(r"[EW]\d{3}\.md", name))
+
+
+def page(code: str) -> str:
+    """The page of a diagnostic code, Markdown; raises E804 if there is none."""
+    known = codes()
+    if code not in known:
+        raise unknown("diagnostic code", code, known)
+    return resources.files("snnlang").joinpath("pages", f"{code}.md").read_text(encoding="utf-8")
+
+
+def show_page(text: str) -> None:
+    """Print Markdown: typeset on a terminal, as it is elsewhere."""
+    if not sys.stdout.isatty():
+        say(text.rstrip())
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(width=min(100, Console().width)).print(Markdown(text))

@@ -1,0 +1,395 @@
+"""The driver: the only file that knows the order of the stages.
+
+text -> tree -> program -> experiment -> systems and steps -> plan -> text of a target. Each function goes as far as its caller needs, and
+imports sympy and NumPy only from the stage that uses them, so that ``snn check`` stays quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from snnlang.diagnostics import Collector, Diagnostic, SnnError, Source, error
+
+if TYPE_CHECKING:
+    from snnlang.codegen.lower import Derived
+    from snnlang.codegen.plan import Plan
+    from snnlang.model.elaborate import Overrides
+    from snnlang.model.model import Program
+    from snnlang.model.network import Experiment, Projection
+    from snnlang.syntax import tree
+
+TARGETS = ("numpy", "interpreter")
+Precision = Literal["double", "single"]
+PRECISIONS: dict[str, Precision] = {"float64": "double", "float32": "single", "double": "double", "single": "single"}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a sweep: the values given to swept names (as written), and what to run."""
+
+    values: dict[str, str]
+    experiment: Experiment
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An experiment ready to run: one point without a sweep, else one per combination."""
+
+    program: Program
+    points: tuple[Point, ...]
+    target: str
+    warnings: tuple[Diagnostic, ...] = field(default=())
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.points[0].experiment
+
+    @property
+    def plan(self) -> Plan:
+        return self.points[0].plan
+
+
+# --- text to program --------------------------------------------------------------------------------------------------
+
+
+def check_path(path: str | Path) -> tuple[Program | None, list[Diagnostic]]:
+    """Read, parse and check a file. Every mistake found is in the list, errors and warnings; the program is None without a tree."""
+    from snnlang.syntax.parse import read_source
+
+    try:
+        source = read_source(path)
+    except SnnError as problem:
+        return None, list(problem.diagnostics)
+    return check_source(source)
+
+
+def check_text(text: str, name: str = "<string>") -> tuple[Program | None, list[Diagnostic]]:
+    """The same for a text."""
+    return check_source(Source(name, text))
+
+
+def check_source(source: Source) -> tuple[Program | None, list[Diagnostic]]:
+    """Parse with recovery, then check models, networks and experiments; diagnostics in the order of the text."""
+    from snnlang.model.check import check
+    from snnlang.model.library import Library
+    from snnlang.syntax.parse import parse_recovering
+
+    collector = Collector()
+    file, problems = parse_recovering(source)
+    for problem in problems:
+        collector.add(problem)
+    if file is None:
+        return None, collector.sorted()
+    program = check(file, Library(), collector)
+    if has_networks(file):
+        from snnlang.model.elaborate import check_experiments, check_networks
+
+        check_networks(program, collector)
+        check_experiments(program, collector)
+    if collector.has_errors:  # an import that seems unused may be the name that is misspelt
+        collector.diagnostics[:] = [found for found in collector.diagnostics if found.code != "W101"]
+    return program, collector.sorted()
+
+
+def has_networks(file: tree.File) -> bool:
+    """Whether a file holds anything beyond models: only then are shapes and numbers needed."""
+    from snnlang.syntax import tree
+
+    return any(isinstance(item, (tree.Network, tree.Experiment)) for item in file.items)
+
+
+def load_program(source: Source) -> Program:
+    """Check a source and raise SnnError with everything found when any of it is an error."""
+    program, found = check_source(source)
+    if program is None or any(diagnostic.is_error for diagnostic in found):
+        raise SnnError(*found)
+    return replace(program, warnings=tuple(found))
+
+
+# --- program to plan --------------------------------------------------------------------------------------------------
+
+
+def derive_network(experiment: Experiment) -> Derived:
+    """The symbolic stage: placement of synaptic variables, then a System and a Step for every population."""
+    from snnlang.codegen.lower import Derived, DerivedProjection, delay_steps
+    from snnlang.dynamics.equations import derive
+    from snnlang.dynamics.integrate import discretize
+    from snnlang.dynamics.placement import advance_rule, attachment, is_folded, normalise, place
+    from snnlang.model.network import ArrayValue
+
+    projections: dict[str, DerivedProjection] = {}
+    attached: dict[str, list[Any]] = {population.path: [] for population in experiment.network.populations}
+    prefixes: set[str] = set()
+    for projection in experiment.network.projections:
+        synapse = normalise(_synapse_of(projection))
+        uniform, constant = _uniform_names(projection, synapse, experiment)
+        frozen = {variable for path, variable in experiment.freeze if path == projection.path}
+        uniform_delay = projection.delay is None or delay_steps(projection, experiment.dt) is not None
+        plain_dendritic = projection.dendritic is None or not isinstance(projection.dendritic, ArrayValue)
+        shared_weights = projection.pattern.kind == "conv2d"
+        placement = place(synapse, uniform, uniform_delay, plain_dendritic, shared_weights, constant - frozen)
+        given, varied = _given_states(projection, synapse, uniform)
+        given -= {placed.name for placed in placement.placed if placed.where == "summed"}
+        if given:
+            placement = place(
+                synapse, uniform, uniform_delay, plain_dendritic, shared_weights, constant - frozen, given, varied & given
+            )
+        piece = None
+        if synapse.delivers and not any(p.port == "output" for p in (projection.pre,)) and projection.settle is None:
+            prefix = _prefix(projection, prefixes)
+            piece = attachment(prefix, synapse, placement, projection.post.port, projection.gain)
+            if not piece.terms:
+                piece = None
+        if piece is not None:
+            attached[projection.post.path].append(piece)
+        names = [
+            state.name for state in synapse.states if state.kind == "ode" and placement.where(state.name) != "summed"
+        ]
+        names += [trace.name for trace in synapse.traces if placement.where(trace.name) != "summed"]
+        advance = advance_rule(synapse, tuple(names)) if names else None
+        bare = tuple(d for d in synapse.delivers if piece is None or not is_folded(d, synapse, placement))
+        projections[projection.path] = DerivedProjection(synapse, placement, piece, advance, bare)
+    populations = {}
+    fed = _fed_inputs(experiment, projections)
+    for population in experiment.network.populations:
+        absent = frozenset(i.name for i in population.model.inputs) - fed[population.path]
+        system = derive(population.model, tuple(attached[population.path]), population.path, absent)
+        if system.windows:
+            from snnlang.dynamics.kernels import realise
+
+            system = realise(system, experiment.dt, _constants(population.model, population.arguments))
+        method = experiment.method.get(population.path, experiment.method.get("", "auto"))
+        populations[population.path] = (system, discretize(system, method))
+    return Derived(populations, projections)
+
+
+def _synapse_of(projection: Projection) -> Any:
+    from snnlang.codegen.lower import plain_synapse
+
+    return plain_synapse(projection) if projection.synapse is None else projection.synapse
+
+
+def _prefix(projection: Projection, taken: set[str]) -> str:
+    from snnlang.codegen.assembly import identifier
+
+    base = identifier(projection.path)
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _uniform_names(
+    projection: Projection, synapse: Any, experiment: Experiment
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that have one value for the whole projection, and the weights among them that nothing changes."""
+    from snnlang.codegen.lower_population import is_per_item
+    from snnlang.codegen.lower_projection import assigned_names
+    from snnlang.model.network import ArrayValue
+
+    uniform: set[str] = set()
+    for param in synapse.params:
+        value = projection.arguments.get(param.name, param.default)
+        if value is None or (
+            not isinstance(value, ArrayValue)
+            and not is_per_item(value, lambda n: n not in uniform and any(p.name == n for p in synapse.params))
+        ) or (isinstance(value, ArrayValue) and value.array.size == 1):
+            uniform.add(param.name)
+    for item in synapse.inputs:
+        if item.adjective == "broadcast":
+            uniform.add(item.name)
+    assigned = assigned_names(synapse)
+    assigned |= {at.name for at in experiment.ats if at.path == projection.path}
+    constant: set[str] = set()
+    for number, weight in enumerate(synapse.weights):
+        value = projection.arguments.get(weight.name)
+        if value is None and number == 0:
+            value = projection.weight
+        if value is None:
+            value = weight.initial
+        single = (
+            (value.array.size == 1)
+            if isinstance(value, ArrayValue)
+            else not is_per_item(value, lambda n: n not in uniform)
+        )
+        if single and weight.name not in assigned and not (number == 0 and projection.tied):
+            constant.add(weight.name)
+    return frozenset(uniform), frozenset(constant)
+
+
+def _given_states(projection: Projection, synapse: Any, uniform: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """States whose initial value the connection gives, and those of them that differ between synapses."""
+    from snnlang.codegen.lower_population import is_per_item
+    from snnlang.model.network import ArrayValue
+
+    given: set[str] = set()
+    varied: set[str] = set()
+    for state in synapse.states:
+        value = projection.arguments.get(state.name)
+        if state.weight or value is None:
+            continue
+        given.add(state.name)
+        if isinstance(value, ArrayValue) or is_per_item(value, lambda name: name not in uniform):
+            varied.add(state.name)
+    return frozenset(given), frozenset(varied)
+
+
+def _fed_inputs(experiment: Experiment, projections: dict[str, Any]) -> dict[str, set[str]]:
+    """Inputs that receive something beyond folded terms: deliveries, unfolded continuous ones, biases, drives."""
+    from snnlang.model import model as m
+
+    fed: dict[str, set[str]] = {population.path: set() for population in experiment.network.populations}
+
+    def ports(body: tuple[m.Statement, ...]) -> list[str | None]:
+        result: list[str | None] = []
+        for statement in body:
+            if isinstance(statement, m.Deliver):
+                result.append(statement.port)
+            elif isinstance(statement, m.If):
+                for _, inner in statement.branches:
+                    result += ports(inner)
+        return result
+
+    for projection in experiment.network.projections:
+        derived = projections[projection.path]
+        target = fed[projection.post.path]
+        for handler in derived.synapse.handlers:
+            target |= {port or projection.post.port for port in ports(handler.body)}
+        target |= {deliver.port or projection.post.port for deliver in derived.continuous}
+        if projection.bias:
+            target.add(projection.post.port)
+    for drive in experiment.drives:
+        if drive.kind == "input":
+            fed[drive.path].add(drive.name)
+    return fed
+
+
+def _constants(model: Any, arguments: dict[str, Any]) -> dict[str, float]:
+    from snnlang.model.evaluate import evaluate
+    from snnlang.model.network import ArrayValue
+
+    values: dict[str, float] = {}
+    for param in model.params:
+        value = arguments.get(param.name, param.default)
+        if value is not None and not isinstance(value, ArrayValue):
+            number = evaluate(value, values)
+            if number is not None:
+                values[param.name] = float(number)
+    return values
+
+
+def plan_experiment(experiment: Experiment, precision: Precision = "double") -> Plan:
+    """Derive, lower and simplify; every mistake that the symbolic stage can find is raised here."""
+    from snnlang.codegen.lower import lower
+    from snnlang.codegen.simplify import simplify
+
+    refuse_unbuilt(experiment)
+    derived = derive_network(experiment)
+    _check_steps(experiment, derived)
+    return simplify(lower(experiment, derived, precision))
+
+
+def refuse_unbuilt(experiment: Experiment) -> None:
+    """What parses and checks, but only a later version runs: batch stages of training, structural plasticity."""
+    from snnlang.model.check import cannot_run_model
+
+    found: list[Diagnostic] = []
+    for word, span in experiment.network.batch_stages:
+        found.append(
+            Diagnostic(
+                "E793", f"`{word}` cannot run yet", span, "checked, not run", help=("take it away to simulate the network",)
+            )
+        )
+    for projection in experiment.network.projections:
+        if projection.synapse is not None:
+            found += cannot_run_model(projection.synapse)
+    if found:
+        raise SnnError(*dict.fromkeys(found))
+
+
+def _check_steps(experiment: Experiment, derived: Derived) -> None:
+    from snnlang.dynamics.integrate import check_dt
+
+    problems: list[Diagnostic] = []
+    for population in experiment.network.populations:
+        system, step = derived.populations[population.path]
+        problems += check_dt(system, step, experiment.dt, _constants(population.model, population.arguments))
+    if any(problem.is_error for problem in problems):
+        raise SnnError(*problems)
+
+
+def step_warnings(experiment: Experiment) -> list[Diagnostic]:
+    """Warnings of the symbolic stage: steps near a method's limit, rules that work per synapse and step."""
+    from snnlang.dynamics.integrate import check_dt
+
+    derived = derive_network(experiment)
+    found: list[Diagnostic] = []
+    for population in experiment.network.populations:
+        system, step = derived.populations[population.path]
+        found += check_dt(system, step, experiment.dt, _constants(population.model, population.arguments))
+    for projection in derived.projections.values():
+        found += projection.placement.warnings
+    return found
+
+
+def compile_experiment(program: Program, name: str | None, overrides: Overrides) -> tuple[Experiment, Plan]:
+    """One point: the experiment with these overrides, and its plan."""
+    from snnlang.model.elaborate import elaborate
+    from snnlang.model.memory import require_memory
+
+    experiment = elaborate(program, name, overrides)
+    require_memory(experiment)
+    return experiment, plan_experiment(experiment, precision_of(experiment, overrides))
+
+
+def precision_of(experiment: Experiment, overrides: Overrides) -> Precision:
+    """``--precision``, else the experiment's setting, else double."""
+    return PRECISIONS[str(overrides.precision or experiment.settings.get("precision", "float64"))]
+
+
+def target_of(experiment: Experiment, overrides: Overrides) -> str:
+    """``--target``, else the experiment's setting, else auto; auto is numpy."""
+    chosen = str(overrides.target or experiment.settings.get("target", "auto"))
+    if chosen == "auto":
+        return "numpy"
+    if chosen not in TARGETS:
+        raise error("E711", f"`{chosen}` is no target of this version", help="use auto, numpy or interpreter")
+    return chosen
+
+
+def prepare(program: Program, overrides: Overrides, experiment: str | None = None) -> Prepared:
+    """Everything that can be found before a run, for each point of the sweep."""
+    from snnlang.model.elaborate import elaborate, points
+    from snnlang.model.memory import require_memory
+    from snnlang.syntax.format import print_expression
+
+    first = elaborate(program, experiment, overrides)
+    found: dict[Diagnostic, None] = dict.fromkeys([*program.warnings, *first.warnings])
+    result: list[Point] = []
+    for point in points(first):
+        chosen = replace(overrides, values={**overrides.values, **point}) if point else overrides
+        elaborated = elaborate(program, experiment, chosen) if point else first
+        require_memory(elaborated)
+        plan = plan_experiment(elaborated, precision_of(elaborated, chosen))
+        result.append(Point({name: print_expression(value) for name, value in point.items()}, elaborated, plan))
+    found.update(dict.fromkeys(step_warnings(first)))
+    return Prepared(program, tuple(result), target_of(first, overrides), tuple(found))
+
+
+# --- text out ---------------------------------------------------------------------------------------------------------
+
+
+def emit(
+    program: Program, overrides: Overrides, *, experiment: str | None = None, target: str = "numpy"
+) -> dict[str, str]:
+    """File name -> text of a module that runs without snnlang."""
+    if target != "numpy":
+        raise error("E711", f"`{target}` cannot be written out by this version", help="use --target numpy")
+    from snnlang.codegen.target_numpy import standalone
+
+    chosen, plan = compile_experiment(program, experiment, overrides)
+    return standalone(plan, steps=round(chosen.duration / chosen.dt) if chosen.duration else None)

@@ -1,0 +1,1 @@
+"""What it computes: equations as systems, systems as steps. Sympy lives here and only here."""

@@ -1,0 +1,1 @@
+"""Foreign forms: what a program becomes in another tool, or a located refusal."""

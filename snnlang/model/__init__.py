@@ -1,0 +1,1 @@
+"""What is meant: names, units and shapes resolved, every mistake of the text found."""

@@ -1,0 +1,137 @@
+"""How much memory an experiment will need, before anything is allocated: states, synapses, delays and what is recorded.
+
+An estimate from expected numbers of synapses, on the side of too much; what would not fit into this machine is refused with the number.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from snnlang.diagnostics import error
+from snnlang.model.evaluate import evaluate
+from snnlang.model.expression import Random, walk
+from snnlang.model.model import Assign
+from snnlang.model.network import ArrayValue, Experiment, Population, Projection, RecordItem, Value
+from snnlang.model.patterns import synapse_count
+
+#: Where Linux says how much a container may use (control groups 2 and 1).
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+REAL = 8
+INDEX = 8
+
+
+def estimate_memory(experiment: Experiment) -> float:
+    """Expected bytes of a run with float64 on one core."""
+    real = 4 if experiment.settings.get("precision") == "float32" else REAL
+    network = experiment.network
+    total = sum(_population(population, real) for population in network.populations)
+    total += sum(item.size * real for item in network.inputs)
+    total += sum(_projection(projection, experiment, real) for projection in network.projections)
+    return total + sum(_record(item, experiment, real) for item in experiment.records)
+
+
+def require_memory(experiment: Experiment, available: float | None = None) -> None:
+    """Raise E537 when the estimate exceeds this machine's memory (or ``available`` bytes)."""
+    limit = machine_memory() if available is None else available
+    needed = estimate_memory(experiment)
+    if limit is None or needed <= limit:
+        return
+    largest = max(experiment.network.projections, key=lambda p: _projection(p, experiment, REAL), default=None)
+    what = ""
+    if largest is not None and _projection(largest, experiment, REAL) > needed / 2:
+        what = f"; most of it for {_expected(largest, experiment):.3g} synapses of {largest.path}"
+    elif experiment.records and max(_record(item, experiment, REAL) for item in experiment.records) > needed / 2:
+        item = max(experiment.records, key=lambda r: _record(r, experiment, REAL))
+        what = f"; most of it for the record of {item.label}"
+    raise error(
+        "E537",
+        f"{experiment.name} needs about {show_bytes(needed)}, and this machine has {show_bytes(limit)}{what}",
+        experiment.span,
+        f"about {show_bytes(needed)}",
+        help="make the network smaller or sparser, record less (`every 1 ms`, fewer neurons), or use `precision = float32`",
+    )
+
+
+def machine_memory() -> float | None:
+    """Physical memory in bytes, or what a container allows of it; None where the system does not say."""
+    try:
+        limit = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return None
+    for place in CONTAINER_LIMITS:
+        try:
+            limit = min(limit, float(Path(place).read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return limit
+
+
+def show_bytes(count: float) -> str:
+    """A readable size: ``3.2 GB``."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} PB"
+
+
+def _population(population: Population, real: int) -> float:
+    model = population.model
+    per_neuron = sum(not _scalar(population.arguments.get(param.name)) for param in model.params if param.name in population.arguments)
+    # states, inputs, and as much again for what one step computes on whole arrays
+    return (
+        float(population.size)
+        * real
+        * (per_neuron + 2 * (len(model.states) + len(model.inputs) + len(model.definitions)) + len(model.events))
+    )
+
+
+def _scalar(value: Value | None) -> bool:
+    return value is None or (not isinstance(value, ArrayValue) and evaluate(value) is not None)
+
+
+def _expected(projection: Projection, experiment: Experiment) -> float:
+    same = projection.pre.path == projection.post.path and projection.pre.indices is None and projection.post.indices is None
+    return synapse_count(projection.pattern.kind, projection.pre.shape, projection.post.shape, projection.pattern.options, same)
+
+
+def _projection(projection: Projection, experiment: Experiment, real: int) -> float:
+    count = _expected(projection, experiment)
+    kind = projection.pattern.kind
+    values = [projection.weight, projection.delay, *projection.arguments.values()]
+    drawn = sum(
+        1 for value in values if value is not None and not isinstance(value, ArrayValue) and any(isinstance(n, Random) for n in walk(value))
+    )
+    synapse = projection.synapse
+    learned = synapse is not None and any(state.kind != "handler" or _changes(projection, state.name) for state in synapse.states)
+    own = (len(synapse.states) + len(synapse.traces) if synapse is not None and learned else drawn) * count * real
+    own += sum(float(value.array.size) * real for value in values if isinstance(value, ArrayValue))
+    if kind in ("dense", "one_to_one", "flatten"):
+        index = 0.0
+    else:
+        index = count * INDEX  # targets of each source; `where` is asked pair by pair in rows
+    delay = 0.0
+    longest = None if projection.delay is None or isinstance(projection.delay, ArrayValue) else evaluate(projection.delay)
+    if longest:
+        delay = projection.post.size * real * (longest / experiment.dt + 1)
+    return index + own + delay
+
+
+def _changes(projection: Projection, name: str) -> bool:
+    assert projection.synapse is not None
+    return any(isinstance(s, Assign) and s.name == name for handler in projection.synapse.handlers for s in handler.body)
+
+
+def _record(item: RecordItem, experiment: Experiment, real: int) -> float:
+    if item.kind == "events" or experiment.duration <= 0:
+        return 0.0
+    if item.indices is not None:
+        size = float(item.indices.size)
+    elif item.kind == "state":
+        size = float(experiment.network.population(item.path).size)
+    elif item.kind == "input":
+        size = float(next(i.size for i in experiment.network.inputs if i.path == item.path))
+    else:
+        size = _expected(next(p for p in experiment.network.projections if p.path == item.path), experiment)
+    return size * real * experiment.duration / (item.every or experiment.dt)

@@ -1,0 +1,1 @@
+"""Doing it: devices, simulations, recordings, data and pictures."""

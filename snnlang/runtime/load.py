@@ -1,0 +1,148 @@
+"""The Python door: a file or a text becomes a Model, and a Model runs.
+
+>>> import snnlang
+>>> recording = snnlang.load("balanced.snn").run(duration="2 s", set={"g": 4})   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnlang.diagnostics import Diagnostic, Source
+from snnlang.model.model import Program
+from snnlang.runtime.quantity import milliseconds
+from snnlang.runtime.recording import Recording
+from snnlang.runtime.run import run
+from snnlang.runtime.simulation import Origin, Simulation
+
+if TYPE_CHECKING:
+    from snnlang.model.elaborate import Overrides
+
+
+class Model:
+    """A checked program. ``warnings`` holds what the checker remarked."""
+
+    def __init__(self, program: Program, text: str, name: str) -> None:
+        self.program = program
+        self.text = text
+        self.name = name
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What the checker remarked."""
+        return self.program.warnings
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """Names of the experiments (``simulate``) of the file."""
+        return tuple(self.program.experiment_names())
+
+    def run(
+        self,
+        experiment: str | None = None,
+        *,
+        target: str = "auto",
+        dt: Any = None,
+        duration: Any = None,
+        seed: int | None = None,
+        precision: str | None = None,
+        method: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+        out: str | Path | None = None,
+    ) -> Recording:
+        """Run a whole experiment and return what was recorded; a sweep returns one recording with ``.sweep``.
+
+        Times are texts (``"10 ms"``) or numbers of ms; ``set`` gives parameters of the network and settings other values, as texts of the
+        language or numbers in internal units; ``data`` gives arrays by name to ``present`` and to inputs. ``precision`` is ``float64`` or
+        ``float32``. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory that is written while running.
+        """
+        from snnlang.compile import prepare
+
+        began = time.perf_counter()
+        prepared = prepare(self.program, overrides(dt, duration, seed, precision, method, target, set), experiment)
+        preparing = time.perf_counter() - began
+        return run(prepared, progress=progress, out=out, data=data, model_hash=self.hash, preparing=preparing)
+
+    def simulation(
+        self,
+        experiment: str | None = None,
+        *,
+        target: str = "auto",
+        dt: Any = None,
+        duration: Any = None,
+        seed: int | None = None,
+        precision: str | None = None,
+        method: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        progress: bool | None = False,
+        out: str | Path | None = None,
+    ) -> Simulation:
+        """A simulation to be driven from Python, at its start. Of a sweep: its first point."""
+        from snnlang.compile import prepare
+
+        began = time.perf_counter()
+        prepared = prepare(self.program, overrides(dt, duration, seed, precision, method, target, set), experiment)
+        origin = Origin(self.hash, time.perf_counter() - began)
+        return Simulation(
+            prepared.experiment,
+            prepared.plan,
+            target=prepared.target,
+            data=data,
+            out=out,
+            progress=progress,
+            origin=origin,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}: {', '.join(self.experiments) or 'no experiment'}>"
+
+
+def load(source: str | os.PathLike[str]) -> Model:
+    """Read and check a program: a path, or the text itself (it holds a line break). Raises SnnError with every mistake found."""
+    from snnlang.compile import load_program
+    from snnlang.syntax.parse import read_source
+
+    found = Source("<string>", source) if isinstance(source, str) and "\n" in source else read_source(Path(source))
+    program = load_program(found)
+    return Model(program, found.text, found.name)
+
+
+def overrides(
+    dt: Any,
+    duration: Any,
+    seed: int | None,
+    precision: str | None,
+    method: str | None,
+    target: str,
+    values: Mapping[str, Any] | None,
+) -> Overrides:
+    """What Python says instead of the text."""
+    from snnlang.model.elaborate import Overrides
+
+    return Overrides(
+        dt=None if dt is None else milliseconds(dt, "dt"),
+        duration=None if duration is None else milliseconds(duration, "duration"),
+        seed=seed,
+        method=method,
+        precision=precision,
+        target=None if target == "auto" else target,
+        values={name: _plain_number(value) for name, value in (values or {}).items()},
+    )
+
+
+def _plain_number(value: Any) -> Any:
+    """NumPy's numbers as Python's: an override is written out as text of the language."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value

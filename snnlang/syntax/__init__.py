@@ -1,0 +1,1 @@
+"""What is written: the grammar, the tree, the parser and the formatter."""

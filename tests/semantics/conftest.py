@@ -1,0 +1,35 @@
+"""Every rule of execution is asked of the interpreter and of every target this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import snnlang
+from snnlang.runtime.recording import Recording
+
+Run = Callable[..., Recording]
+
+
+def runner(target: str) -> Run:
+    """A function (text, experiment, options) -> Recording on one target, silent."""
+
+    def run(text: str, experiment: str | None = None, **options: Any) -> Recording:
+        recording: Recording = snnlang.load(text).run(experiment, target=target, progress=False, **options)
+        return recording
+
+    return run
+
+
+@pytest.fixture(params=["interpreter", "numpy"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs on each target in turn."""
+    return runner(request.param)
+
+
+@pytest.fixture
+def run_numpy() -> Run:
+    """Runs on NumPy alone: for experiments too long for the interpreter."""
+    return runner("numpy")

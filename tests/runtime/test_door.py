@@ -252,11 +252,16 @@ def test_mistakes_are_diagnostics(model: snnlang.Model, act: Any, code: str) -> 
 
 def test_ctrl_c_on_the_command_line_keeps_the_recording(tmp_path: Path) -> None:
     (tmp_path / "net.snn").write_text(NET, encoding="utf-8")
-    command = [sys.executable, "-m", "snnlang", "run", "net.snn", "--duration", "3000s", "--out", "x.npz"]
+    # a job in the background of a shell inherits that Ctrl-C is ignored: take the usual answer back
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import snnlang.cli as c; c.main()"
+    command = [sys.executable, "-c", start, "run", "net.snn", "--duration", "3000s", "--out", "x.npz"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    try:
+        time.sleep(6)
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 130, errors
     assert "stopped at" in errors
     recording = snnlang.Recording.load(tmp_path / "x.npz")

@@ -282,7 +282,7 @@ class KernelPrinter:
             far = Bound(ITEM, lambda: text, lambda: text, unique=True)
         else:
             whole = self._part(c, other, ITEM)
-            pick = lambda: f"{whole.numbers()}[{rows()}]"  # noqa: E731
+            pick = lambda: f"{atom(whole.numbers())}[{rows()}]"  # noqa: E731
             far = Bound(ITEM, pick, pick, unique=True)
         return {side: own, other: far, "synapse": Bound(ITEM, rows, rows, unique=True)}
 
@@ -599,7 +599,7 @@ class KernelPrinter:
         def picked(name: str, bound: Bound) -> Callable[[], str]:
             if bound.select is None and re.fullmatch(r"np\.arange\(\w+\)", bound.numbers()):
                 return lambda: selection
-            return lambda: inner.define(f"{selection}_{name}", f"{bound.numbers()}[{selection}]")
+            return lambda: inner.define(f"{selection}_{name}", f"{atom(bound.numbers())}[{selection}]")
 
         bound = {
             name: Bound(ITEM, picked(name, b), picked(name, b), base=b.base, unique=b.unique)
@@ -758,22 +758,11 @@ class KernelPrinter:
         mask = None if apart else self._mask(level)
         if mask is not None:
             if mask.axes == other and not tables:
-                far = [
-                    Piece(
-                        f"{mask.at(PRODUCT)}*{_product(far)}" if far else mask.text,
-                        PRODUCT if far else mask.level,
-                        other,
-                    )
-                ]
-            else:
-                text = broadcast(mask, BOTH).text
-                tables = [
-                    Piece(
-                        f"np.where({text}, {broadcast(Piece(_product(tables), PRODUCT), BOTH).text if tables else 1.0}, 0)",
-                        ATOM,
-                        BOTH,
-                    )
-                ]
+                only = f"np.where({mask.text}, {_product(far)}, 0)" if far else self.write.as_real(mask).text
+                far = [Piece(only, ATOM, other)]
+            elif mask.axes != side:
+                inside = broadcast(Piece(_product(tables), PRODUCT), BOTH).text if tables else "1.0"
+                tables = [Piece(f"np.where({broadcast(mask, BOTH).text}, {inside}, 0)", ATOM, BOTH)]
         if tables:
             table = _product(tables)
             table = table if len(tables) == 1 and tables[0].level == ATOM else f"({table})"
@@ -797,6 +786,8 @@ class KernelPrinter:
             if apart:
                 self._without_own(target, add, scalars, far, text, side, level, out, c, fan)
                 return
+        if mask is not None and mask.axes == side:
+            text = f"np.where({mask.text}, {text}, 0)"
         out.line(f"{target} += {text}")
 
     def _without_own(
@@ -837,6 +828,11 @@ class KernelPrinter:
             out.line(f"{target} += {vector} @ {table}" if side == POST else f"{target} += {table} @ {vector}")
         else:
             out.line(f"{target} += {own}*{table}.sum(axis={0 if side == POST else 1})")
+
+
+def atom(text: str) -> str:
+    """Index numbers, in brackets where they are a sum."""
+    return f"({text})" if re.search(r" (\+|-|//|%) ", text) else text
 
 
 def _product(pieces: list[Piece]) -> str:

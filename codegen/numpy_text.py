@@ -192,7 +192,9 @@ class Writer:
                 return Piece(name, ATOM, SCALAR, "int" if name == "step" else "real", plain=True)
             case k.Local(name=name) if name in level.bound:
                 bound = level.bound[name]
-                return Piece(bound.numbers(), ATOM, bound.axes, "int")
+                numbers = bound.numbers()
+                tight = SUM if re.search(r" (\+|-|//|%) ", numbers) else ATOM
+                return Piece(numbers, tight, bound.axes, "int")
             case k.Local(name=name):
                 return self.local(name, level)
             case k.Load(array=array, index=index, lag=lag):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_any_locale_shows_greek(tmp_path: Path, locale: str) -> None:
         [sys.executable, "-m", "snnlang", "check", "greek.snn"],
         capture_output=True,
         cwd=tmp_path,
-        env={"LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "HOME": str(tmp_path)},
+        env={**os.environ, "LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""},
         check=False,
     )
     assert done.returncode == 1

@@ -48,6 +48,7 @@ class PopulationState:
     arrays: dict[str, str] = field(
         default_factory=dict
     )  # params, states, connected inputs, coefficients, scratch definitions
+    coefficients: dict[str, str] = field(default_factory=dict)  # names of the Step alone: a definition may be called the same
     lists: dict[str, str] = field(default_factory=dict)  # event -> list
     jumps: dict[str, str] = field(default_factory=dict)  # port -> array of collected jumps
     holds: dict[str, str] = field(default_factory=dict)
@@ -366,7 +367,8 @@ def lower_coefficients(assembly: Assembly, state: PopulationState, networks: dic
             owner=state.path,
             variable=f"coefficient {let.name}",
         )
-        state.arrays[let.name] = array
+        state.coefficients[let.name] = array
+        meaning.extra[let.name] = load(assembly, array, I)
         (vector if per_neuron else scalar).append(k.Store(array, I if per_neuron else None, value, let.source))
     if scalar:
         assembly.coefficients.append(
@@ -844,6 +846,8 @@ class PopulationStep:
         state, assembly, meaning = self.state, self.assembly, self.meaning
         self.need_reductions(*(let.value for let in (*state.step.body, *state.step.updates)))
         meaning.draws = "xi"
+        for name, array in state.coefficients.items():
+            meaning.extra[name] = load(assembly, array, I)
         for let in state.step.body:
             meaning.extra[let.name] = self.let(let.name, as_real(lower_expression(let.value, meaning)), let.source)
         updates: dict[str, tuple[k.Expr, str]] = {}

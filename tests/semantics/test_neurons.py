@@ -336,3 +336,26 @@ simulate Net:
     assert np.array_equal(first["p.level"], second["p.level"])
     other = run(one, seed=2)
     assert not np.array_equal(first["p.level"], other["p.level"])
+
+
+def test_a_recorded_definition_may_be_called_like_a_coefficient(run: Run) -> None:
+    """The step names what it computes once after the definition it came from."""
+    text = """
+neuron Model:
+    param k = 0.25
+    state a = 0.2
+    state b = 0.5
+    q = k + 0.3
+    2 ms*da/dt = -a + tanh((0.3 + b)*(0.3 + q))
+    3 ms*db/dt = -b
+
+network Net:
+    population p[4]: Model
+
+simulate Net:
+    dt = 0.5 ms
+    duration = 5 ms
+    record p.q, p.a
+"""
+    recording = run(text)
+    assert recording["p.q"] == pytest.approx(np.full((10, 4), 0.55))

@@ -124,7 +124,8 @@ def derive_network(experiment: Experiment) -> Derived:
     attached: dict[str, list[Any]] = {population.path: [] for population in experiment.network.populations}
     prefixes: set[str] = set()
     for projection in experiment.network.projections:
-        synapse = normalise(_synapse_of(projection))
+        written = _synapse_of(projection)
+        synapse = normalise(written, experiment.dt, _constants(written, projection.arguments))
         uniform, constant = _uniform_names(projection, synapse, experiment)
         frozen = {variable for path, variable in experiment.freeze if path == projection.path}
         uniform_delay = projection.delay is None or delay_steps(projection, experiment.dt) is not None

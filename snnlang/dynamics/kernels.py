@@ -200,7 +200,7 @@ def realise(system: System, dt: float, values: Mapping[str, float]) -> System:
         [*(state.name for state in system.states), *system.inputs, *(d.name for d in system.definitions)]
     )
     added = [
-        Definition(window.name, ONE, _written_out(window, dt, values, evolving), window.span)
+        Definition(window.name, ONE, written_out(window, dt, values, evolving), window.span)
         for window in system.windows
     ]
     definitions = (*added, *system.definitions)
@@ -208,7 +208,8 @@ def realise(system: System, dt: float, values: Mapping[str, float]) -> System:
     return replace(system, definitions=definitions, nodes=order(differences, definitions, system.events), windows=())
 
 
-def _written_out(window: ResponseWindow, dt: float, values: Mapping[str, float], evolving: frozenset[str]) -> Expr:
+def written_out(window: ResponseWindow, dt: float, values: Mapping[str, float], evolving: frozenset[str]) -> Expr:
+    """The window as a sum over past events, or over the past of a signal."""
     terms: list[Expr] = []
     length = window_length(window, dt, values)
     is_event = event_of(window.source) is not None

@@ -3,32 +3,36 @@
 A response kernel of pre or post events becomes states that jump at the events. And a weight that nothing changes,
 multiplied with linear states in a continuous ``deliver``, moves into the jumps of these states (``deliver w*g`` with ``g +=
 1`` becomes ``deliver g`` with ``g += w``), so that their sum per post neuron is enough. A kernel that is no sum of
-exponentials is refused in a synapse (E709).
+exponentials is written out over a window of past events of the pre neuron.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from snnlang.diagnostics import error
 from snnlang.dynamics.equations import expressions, inline, map_statements, solve
-from snnlang.dynamics.kernels import Responses
+from snnlang.dynamics.kernels import Responses, event_of, written_out
 from snnlang.dynamics.terms import ZERO, NotLinear, constant, fold, linear_parts, multiply, names_in, reads
 from snnlang.model.expression import Expr, Occurs, Response, Since, Variable, transform, walk
-from snnlang.model.model import Assign, Differential, Handler, If, Statement, Synapse, Trigger
-from snnlang.model.units import Unit
+from snnlang.model.model import Assign, Definition, Differential, Handler, If, Statement, Synapse, Trigger
+from snnlang.model.units import ONE, Unit
 
 
-def normalise(synapse: Synapse) -> Synapse:
-    """The synapse with responses as states and unchanging weights inside jumps. Raises SnnError E709."""
-    return _absorb(_with_states(synapse))
+def normalise(synapse: Synapse, dt: float | None = None, values: Mapping[str, float] | None = None) -> Synapse:
+    """The synapse with responses as states and unchanging weights inside jumps.
+
+    A kernel of pre events that is no sum of exponentials is written out over its window, which needs ``dt`` and the ``values`` of the
+    synapse's parameters. Raises SnnError E709 for such a kernel without them, of post events, or of a signal.
+    """
+    return _absorb(_with_states(synapse, dt, values or {}))
 
 
 # --- responses ----------------------------------------------------------------------------------------------------------
 
 
-def _with_states(synapse: Synapse) -> Synapse:
+def _with_states(synapse: Synapse, dt: float | None, numbers: Mapping[str, float]) -> Synapse:
     values = (
         [d.value for d in synapse.definitions]
         + [d.value for d in synapse.delivers]
@@ -55,14 +59,19 @@ def _with_states(synapse: Synapse) -> Synapse:
         differences=tuple(replace(d, value=change(d.value)) for d in synapse.differences),
         handlers=tuple(replace(h, body=map_statements(h.body, change)) for h in synapse.handlers),
     )
-    if responses.windows:
-        raise error(
-            "E709",
-            "a response kernel in a synapse must be a sum of exponentials (times powers, sines or cosines)",
-            responses.windows[0].span,
-            "not such a sum",
-            help="put the response into the neuron, or write the time course as equations of the synapse",
-        )
+    windows = []
+    for window in responses.windows:
+        if dt is None or not (event_of(window.source) or "").startswith("pre."):
+            raise error(
+                "E709",
+                "this kernel is no sum of exponentials, and a synapse keeps such a response of pre events alone",
+                window.span,
+                "not such a sum",
+                help="put the response into the neuron, or write the time course as equations of the synapse",
+            )
+        written = transform(written_out(window, dt, numbers, frozenset()), _from_own)
+        windows.append(Definition(window.name, ONE, written, window.span))
+    changed = replace(changed, definitions=(*windows, *changed.definitions))
     differentials = tuple(
         Differential(ode.variable, Variable(f"d{ode.variable}/dt"), transform(ode.rate, _from_own), ode.span)
         for ode in responses.odes

@@ -322,3 +322,37 @@ simulate Net:
 """
     # on post at 5.0 ms sees u of 4.9 ms; on pre at 6.0 ms sees u of 5.9 ms: -50 + 0.9
     assert run(text)["ab.w"][-1] == pytest.approx([4900 - 49.1])
+
+
+def test_a_kernel_without_an_equation_delivers_its_time_course(run: Run) -> None:
+    """A bell is no sum of exponentials: it is summed over a window of past spikes, after the delay."""
+    text = f"""{GIVEN}
+kernel bell(s, tau = 4 ms) = exp(-(s/tau)^2)
+
+neuron Cell:
+    input x = 0
+    state y = 0
+    2 ms*dy/dt = x - y
+
+synapse Course:
+    param tau = 3 ms
+    weight w = 2
+    deliver w*response(bell(tau = tau), pre)
+
+network Net:
+    population a[2]: Given(first = 5 ms, second = 9 ms + 1 ms*index)
+    population b[1]: Cell
+    connect a -> b.x: dense via Course, delay = 2 ms
+
+simulate Net:
+    dt = 0.5 ms
+    duration = 25 ms
+    record b.x
+"""
+    recording = run(text)
+    times = recording.times("b.x")
+    expected = np.zeros_like(times)
+    for arrival in (7.0, 7.0, 11.0, 12.0):
+        since = times - arrival
+        expected += np.where(since > 0.1, 2 * np.exp(-((since / 3) ** 2)), 0)
+    assert recording["b.x"][:, 0] == pytest.approx(expected, abs=1e-4)

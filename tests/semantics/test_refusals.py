@@ -128,3 +128,26 @@ def test_a_constant_weight_that_is_set_later_is_kept_per_synapse() -> None:
 @pytest.mark.parametrize(("option", "value"), [("precision", "float16"), ("target", "fpga"), ("target", "cuda")])
 def test_unknown_precision_and_target(option: str, value: str) -> None:
     assert refused("connect a -> b.z: dense", **{option: value}).code in ("E603", "E711")
+
+
+def test_since_of_the_other_side_is_refused_in_a_synapse() -> None:
+    found = refused("connect a -> b.z: dense via S", rule("on post: w += since(post.spike)/1 ms"))
+    assert found.code == "E726"
+    assert found.span is not None
+    assert found.span.text == "since(post.spike)"
+
+
+@pytest.mark.parametrize(
+    ("stage", "model", "code"), [("assembly", None, "E712"), ("model", "Cx", "E713"), ("step", "S", "E714")]
+)
+def test_stages_and_models_that_are_not_there(stage: str, model: str | None, code: str) -> None:
+    from snnlang.compile import check_text
+    from snnlang.explain import show_stage
+    from snnlang.model.elaborate import Overrides
+
+    text = BASE.format(lines="connect a -> b.z: dense via S", extra=rule("on post: w += 1"), settings="")
+    program, _ = check_text(text)
+    assert program is not None
+    with pytest.raises(snnlang.SnnError) as caught:
+        show_stage(program, stage, Overrides(), model=model)
+    assert [d.code for d in caught.value.diagnostics] == [code]

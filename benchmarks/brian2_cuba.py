@@ -12,8 +12,14 @@ from brian2 import ms, mV  # noqa: E402
 b2.prefs.codegen.target = "numpy"
 b2.defaultclock.dt = 0.1 * ms
 names = {
-    "tau_m": 20 * ms, "tau_e": 5 * ms, "tau_i": 10 * ms, "v_th": -50 * mV, "v_r": -60 * mV, "e_l": -49 * mV,
-    "w_e": 1.62 * mV, "w_i": -9 * mV,
+    "tau_m": 20 * ms,
+    "tau_e": 5 * ms,
+    "tau_i": 10 * ms,
+    "v_th": -50 * mV,
+    "v_r": -60 * mV,
+    "e_l": -49 * mV,
+    "w_e": 1.62 * mV,
+    "w_i": -9 * mV,
 }
 cells = b2.NeuronGroup(
     4000,

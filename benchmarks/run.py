@@ -122,10 +122,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each figure")
     parser.add_argument("--brian2", metavar="PYTHON", help="an interpreter that has Brian2")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "numpy", help="where the table goes (without ending)")
+    parser.add_argument(
+        "--out", type=Path, default=HERE / "results" / "numpy", help="where the table goes (without ending)"
+    )
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    rows.append({"what": "import snnlang", "ours": repeat(lambda: timed([sys.executable, "-c", "import snnlang"]), options.runs)})
+    rows.append(
+        {
+            "what": "import snnlang",
+            "ours": repeat(lambda: timed([sys.executable, "-c", "import snnlang"]), options.runs),
+        }
+    )
     rows.append({"what": "python -c pass", "ours": repeat(lambda: timed([sys.executable, "-c", "pass"]), options.runs)})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "two_hundred.snn"
@@ -134,16 +141,24 @@ def main() -> None:
         rows.append({"what": "snn check, 200 lines", "ours": repeat(lambda: timed(command), options.runs)})
     for lines in (1_000, 3_000, 10_000):
         text = long_file(lines)
-        rows.append({
-            "what": f"parse and check {len(text.splitlines()):,} lines",
-            "ours": repeat(lambda text=text: check_in_process(text), options.runs),  # type: ignore[misc]
-        })
+        rows.append(
+            {
+                "what": f"parse and check {len(text.splitlines()):,} lines",
+                "ours": repeat(lambda text=text: check_in_process(text), options.runs),  # type: ignore[misc]
+            }
+        )
     rows += cuba(options.runs, options.brian2)
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-    lines_out = [f"Seconds, median (least to greatest) of {options.runs} runs; {machine}.", "",
-                 "| what | snnlang | Brian2 (NumPy runtime) | ratio |", "|---|---|---|---|"]
+    options.out.with_suffix(".json").write_text(
+        json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n", encoding="utf-8"
+    )
+    lines_out = [
+        f"Seconds, median (least to greatest) of {options.runs} runs; {machine}.",
+        "",
+        "| what | snnlang | Brian2 (NumPy runtime) | ratio |",
+        "|---|---|---|---|",
+    ]
     for row in rows:
         ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
         peer = show(row.get("brian2")) if row["what"].startswith("CUBA") else ""

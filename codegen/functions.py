@@ -1,14 +1,15 @@
 """One row per mathematical function: how each target writes it.
 
-A printer looks a function up here and nowhere else; ``{0}``, ``{1}``, ``{2}`` are the operands, already bracketed
-where that is needed. ``numpy`` works on arrays and on NumPy scalars alike; ``c`` is C11 with <math.h> for double, its
-``single`` form for float (also CUDA). Rows whose NumPy form is long are functions of
-:mod:`snnlang.codegen.whole_array`, and of a few static inline functions in the C targets.
+A printer looks a function up here and nowhere else; ``{0}``, ``{1}``, ``{2}`` are the operands: where a form is no
+plain call they must be bracketed already. ``numpy`` works on arrays and on NumPy scalars alike; ``c`` is C11 for
+double, its ``single`` form for float (also CUDA). Rows whose NumPy form is long are functions of
+:mod:`snnlang.codegen.whole_array`; ``snn_`` functions are those of codegen/native/mathematics.h and quantiles.h, the
+rest are the C library's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from snnlang.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,11 @@ def _row(name: str, arity: int, numpy: str, c: str, single: str = "", support: s
 
 
 _ROWS = (
-    _row("exp", 1, "np.exp({0})", "exp({0})", "expf({0})"),
-    _row("log", 1, "np.log({0})", "log({0})", "logf({0})"),
-    _row("log10", 1, "np.log10({0})", "log10({0})", "log10f({0})"),
-    _row("log1p", 1, "np.log1p({0})", "log1p({0})", "log1pf({0})"),
-    _row("expm1", 1, "np.expm1({0})", "expm1({0})", "expm1f({0})"),
+    _row("exp", 1, "np.exp({0})", "snn_exp({0})", "snn_expf({0})"),
+    _row("log", 1, "np.log({0})", "snn_log({0})", "snn_logf({0})"),
+    _row("log10", 1, "np.log10({0})", "snn_log10({0})", "snn_log10f({0})"),
+    _row("log1p", 1, "np.log1p({0})", "snn_log1p({0})", "snn_log1pf({0})"),
+    _row("expm1", 1, "np.expm1({0})", "snn_expm1({0})", "snn_expm1f({0})"),
     _row("exprel", 1, "exprel({0})", "snn_exprel({0})", "snn_exprelf({0})", "exprel"),
     _row("sqrt", 1, "np.sqrt({0})", "sqrt({0})", "sqrtf({0})"),
     _row("abs", 1, "np.abs({0})", "fabs({0})", "fabsf({0})"),
@@ -40,22 +41,22 @@ _ROWS = (
     _row("floor", 1, "np.floor({0})", "floor({0})", "floorf({0})"),
     _row("ceil", 1, "np.ceil({0})", "ceil({0})", "ceilf({0})"),
     _row("round", 1, "np.rint({0})", "rint({0})", "rintf({0})"),
-    _row("sin", 1, "np.sin({0})", "sin({0})", "sinf({0})"),
-    _row("cos", 1, "np.cos({0})", "cos({0})", "cosf({0})"),
-    _row("tan", 1, "np.tan({0})", "tan({0})", "tanf({0})"),
+    _row("sin", 1, "np.sin({0})", "snn_sin({0})", "snn_sinf({0})"),
+    _row("cos", 1, "np.cos({0})", "snn_cos({0})", "snn_cosf({0})"),
+    _row("tan", 1, "np.tan({0})", "snn_tan({0})", "snn_tanf({0})"),
     _row("asin", 1, "np.arcsin({0})", "asin({0})", "asinf({0})"),
     _row("acos", 1, "np.arccos({0})", "acos({0})", "acosf({0})"),
     _row("atan", 1, "np.arctan({0})", "atan({0})", "atanf({0})"),
-    _row("sinh", 1, "np.sinh({0})", "sinh({0})", "sinhf({0})"),
-    _row("cosh", 1, "np.cosh({0})", "cosh({0})", "coshf({0})"),
-    _row("tanh", 1, "np.tanh({0})", "tanh({0})", "tanhf({0})"),
+    _row("sinh", 1, "np.sinh({0})", "snn_sinh({0})", "snn_sinhf({0})"),
+    _row("cosh", 1, "np.cosh({0})", "snn_cosh({0})", "snn_coshf({0})"),
+    _row("tanh", 1, "np.tanh({0})", "snn_tanh({0})", "snn_tanhf({0})"),
     _row("sigmoid", 1, "sigmoid({0})", "snn_sigmoid({0})", "snn_sigmoidf({0})", "sigmoid"),
-    _row("relu", 1, "np.maximum({0}, 0)", "fmax({0}, 0.0)", "fmaxf({0}, 0.0f)"),
+    _row("relu", 1, "np.maximum({0}, 0)", "snn_relu({0})", "snn_reluf({0})"),
     _row("softplus", 1, "np.logaddexp({0}, 0)", "snn_softplus({0})", "snn_softplusf({0})"),
-    _row("erf", 1, "erf({0})", "erf({0})", "erff({0})", "erf"),
-    _row("heaviside", 1, "np.heaviside({0}, 1)", "({0} >= 0.0 ? 1.0 : 0.0)", "({0} >= 0.0f ? 1.0f : 0.0f)"),
-    _row("min", 2, "np.minimum({0}, {1})", "fmin({0}, {1})", "fminf({0}, {1})"),
-    _row("max", 2, "np.maximum({0}, {1})", "fmax({0}, {1})", "fmaxf({0}, {1})"),
+    _row("erf", 1, "erf({0})", "snn_erf({0})", "snn_erff({0})", "erf"),
+    _row("heaviside", 1, "np.heaviside({0}, 1)", "snn_heaviside({0})", "snn_heavisidef({0})"),
+    _row("min", 2, "np.minimum({0}, {1})", "snn_min({0}, {1})", "snn_minf({0}, {1})"),
+    _row("max", 2, "np.maximum({0}, {1})", "snn_max({0}, {1})", "snn_maxf({0}, {1})"),
     _row("atan2", 2, "np.arctan2({0}, {1})", "atan2({0}, {1})", "atan2f({0}, {1})"),
     _row("mod", 2, "np.mod({0}, {1})", "snn_mod({0}, {1})", "snn_modf({0}, {1})"),
     _row(
@@ -74,7 +75,7 @@ _ROWS = (
         "snn_gamma_quantilef({0}, {1})",
         "gamma_quantile",
     ),
-    _row("clip", 3, "np.clip({0}, {1}, {2})", "fmin(fmax({0}, {1}), {2})", "fminf(fmaxf({0}, {1}), {2})"),
+    _row("clip", 3, "np.clip({0}, {1}, {2})", "snn_clip({0}, {1}, {2})", "snn_clipf({0}, {1}, {2})"),
 )
 
 #: By name: the functions of :data:`snnlang.model.expression.FUNCTIONS` and the quantiles that draws are lowered to.

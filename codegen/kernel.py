@@ -12,10 +12,11 @@ and ``dt`` (real) are bound everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from snnlang.diagnostics import Span
+from snnlang.frozen import dataclass, field
 
 Type = Literal["real", "int", "bool"]
 
@@ -24,8 +25,11 @@ Type = Literal["real", "int", "bool"]
 
 @dataclass(frozen=True, slots=True)
 class Const:
+    """``given``: a number of the network or the experiment, which may change without another text being compiled."""
+
     value: float | int | bool
     type: Type = "real"
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,24 @@ class Kernel:
     domain: Domain
     body: tuple[Statement, ...]
     span: Span | None = field(default=None, compare=False, repr=False)
+
+
+def given(expr: Expr) -> Expr:
+    """The expression with its real numbers marked as given, but exponents: those decide how a power is computed."""
+    match expr:
+        case Const(value=value, type="real"):
+            return Const(value, "real", True)
+        case Unary(operand=operand):
+            return replace(expr, operand=given(operand))
+        case Binary(operator="^", left=left):
+            return replace(expr, left=given(left))
+        case Binary(left=left, right=right) | Compare(left=left, right=right) | Logic(left=left, right=right):
+            return replace(expr, left=given(left), right=given(right))
+        case Choose(condition=condition, value=value, otherwise=otherwise):
+            return replace(expr, condition=given(condition), value=given(value), otherwise=given(otherwise))
+        case Call(arguments=arguments):
+            return replace(expr, arguments=tuple(given(argument) for argument in arguments))
+    return expr
 
 
 # --- walking ----------------------------------------------------------------------------------------------------------

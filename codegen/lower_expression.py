@@ -87,14 +87,17 @@ def lower_expression(node: e.Expr, meaning: Meaning) -> k.Expr:
             return down(operand)
         case e.AtEnd(operand=operand):
             return down(operand)
-        case e.Response() | e.Noise() | e.KernelFunction():
+        case e.Noise():
             raise error(
                 "E720",
-                "this expression cannot be evaluated here",
+                "white noise has no value at one time, and this definition is read as one",
                 node.span,
-                "only inside an equation",
-                help="move it into an equation or a definition of the neuron",
+                "only equations can use it",
+                help="record, send or read a state that the noise drives; a handler can draw `normal(0, 1)`",
             )
+        case e.Response() | e.KernelFunction():
+            # the symbolic stage has made every response a state or a window of the past
+            raise AssertionError(f"{node} was not realised")
 
 
 def _draw(node: e.Random, meaning: Meaning) -> k.Expr:
@@ -128,13 +131,8 @@ def _draw(node: e.Random, meaning: Meaning) -> k.Expr:
         case "gamma":
             return k.Binary("*", arguments[1], k.Call("gamma_quantile", (uniform(), arguments[0]), "real"))
         case _:
-            raise error(
-                "E721",
-                f"no distribution is called `{node.distribution}`",
-                node.span,
-                "unknown distribution",
-                help="use uniform, normal, exponential, lognormal, gamma, bernoulli or poisson",
-            )
+            # the checker knows no other (DRAWS in model/typed.py)
+            raise AssertionError(f"no formula for draws from {node.distribution}")
 
 
 def constant_value(node: e.Expr) -> float | None:

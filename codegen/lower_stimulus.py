@@ -17,8 +17,9 @@ from snnlang.codegen.assembly import (
     whole,
 )
 from snnlang.codegen.lower_expression import lower_expression
-from snnlang.codegen.lower_population import PopulationMeaning, PopulationState, source_of
-from snnlang.codegen.lower_projection import SYNAPSE, ProjectionState, SynapseMeaning
+from snnlang.codegen.lower_population_handlers import source_of
+from snnlang.codegen.lower_population_names import PopulationMeaning, PopulationState
+from snnlang.codegen.lower_projection_names import SYNAPSE, ProjectionState, SynapseMeaning
 from snnlang.codegen.plan import AtStep, ClearList, Fill, PlanNode, Schedule
 from snnlang.diagnostics import error
 from snnlang.model import expression as e
@@ -67,14 +68,7 @@ def _sampled(assembly: Assembly, drive: DriveItem, count: int, what: str) -> tup
         return load(assembly, data, I), True
     rows = numbers.shape[0]
     columns = int(np.prod(numbers.shape[1:], dtype=np.int64)) if numbers.ndim > 1 else 1
-    if columns not in (1, count):
-        raise error(
-            "E723",
-            f"the data has {columns} columns, but {count} elements are driven",
-            drive.span,
-            "does not fit",
-            help=f"give one column, or one for each of the {count} elements",
-        )
+    assert columns in (1, count), what  # elaboration has compared the shapes (E616)
     data = assembly.add_array(f"{what}_data", (rows * columns,), role="data", data=numbers.reshape(-1))
     elapsed = k.Binary("*", k.Call("real", (STEP,), "real"), DT)
     row: k.Expr = k.Call(
@@ -107,7 +101,7 @@ def drive_nodes(
             value, constant = _sampled(assembly, drive, count, what)
         else:
             meaning = PopulationMeaning(assembly, state, networks, index=index, draws=f"drive{number}.")
-            value = as_real(lower_expression(drive.value, meaning))
+            value = k.given(as_real(lower_expression(drive.value, meaning)))
             constant = not _depends_on_time(drive.value) and not _reads_states(drive.value, state)
         node = launch(
             what,
@@ -195,7 +189,7 @@ def synapse_input_nodes(
             value, _ = _sampled(assembly, drive, count, what)
         else:
             meaning = PopulationMeaning(assembly, any_population, networks, index=index, draws=f"drive{number}.")
-            value = as_real(lower_expression(drive.value, meaning))
+            value = k.given(as_real(lower_expression(drive.value, meaning)))
         scalar = assembly.arrays[array].shape == ()
         nodes.append(
             launch(
@@ -227,7 +221,7 @@ def at_nodes(
             meaning = PopulationMeaning(assembly, state, networks, index=index, draws=f"at{number}.")
             array = state.arrays[item.name]
             domain: k.Domain = k.Each(count)
-            value = as_real(lower_expression(item.value, meaning))
+            value = k.given(as_real(lower_expression(item.value, meaning)))
             place: k.Expr | None = index
         else:
             projection = projections[item.path]
@@ -235,7 +229,7 @@ def at_nodes(
             entry = assembly.arrays[array]
             synapse_meaning = SynapseMeaning(assembly, projection, networks, "synapse")
             synapse_meaning.draws = f"at{number}."
-            value = as_real(lower_expression(item.value, synapse_meaning))
+            value = k.given(as_real(lower_expression(item.value, synapse_meaning)))
             if entry.connectivity is None:
                 domain, place = k.Single(), None
             else:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.functions import FUNCTIONS
+from snnlang.frozen import dataclass, field
 
 if TYPE_CHECKING:
     from snnlang.codegen.numpy_names import Names

@@ -6,7 +6,6 @@ are data of its arrays, connectivities and streams; the texts of kernels do not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from snnlang.codegen.kernel import Kernel
 from snnlang.diagnostics import Span
+from snnlang.frozen import dataclass, field
 
 Role = Literal[
     "state", "param", "coefficient", "input", "weight", "history", "scratch", "hold", "clock", "data", "freeze"

@@ -124,20 +124,20 @@ def _expression(expr: k.Expr, copies: dict[str, k.Expr]) -> k.Expr:
 def fold(expr: k.Expr) -> k.Expr:
     """One node whose operands are folded already."""
     match expr:
-        case k.Unary(operator="-", operand=k.Const(value=value, type=type)) if type != "bool":
-            return k.Const(-value, type)
+        case k.Unary(operator="-", operand=k.Const(value=value, type=type, given=given)) if type != "bool":
+            return k.Const(-value, type, given)
         case k.Unary(operator="-", operand=k.Unary(operator="-", operand=inner)):
             return inner
         case k.Unary(operator="not", operand=k.Const(value=value)):
             return k.Const(not value, "bool")
         case k.Unary(operator="not", operand=k.Unary(operator="not", operand=inner)):
             return inner
-        case k.Binary(left=k.Const(value=a), right=k.Const(value=b), operator=operator, type=type):
+        case k.Binary(left=k.Const(value=a) as left, right=k.Const(value=b) as right, operator=operator, type=type):
             folded = _arithmetic(operator, a, b, type)
-            return expr if folded is None else k.Const(folded, type)
+            return expr if folded is None else k.Const(folded, type, left.given or right.given)
         case k.Binary():
             return _identity(expr)
-        case k.Compare(operator=operator, left=k.Const(value=a), right=k.Const(value=b)):
+        case k.Compare(operator=operator, left=k.Const(value=a, given=False), right=k.Const(value=b, given=False)):
             outcomes = {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b, "!=": a != b}
             return k.Const(outcomes[operator], "bool")
         case (
@@ -150,9 +150,9 @@ def fold(expr: k.Expr) -> k.Expr:
             return first if value else second
         case k.Choose(value=first, otherwise=second) if first == second:
             return first
-        case k.Call(function="real", arguments=(k.Const(value=value),)):
-            return k.Const(float(value))
-        case k.Call(function="int", arguments=(k.Const(value=value),)) if math.isfinite(value):
+        case k.Call(function="real", arguments=(k.Const(value=value, given=given),)):
+            return k.Const(float(value), "real", given)
+        case k.Call(function="int", arguments=(k.Const(value=value, given=False),)) if math.isfinite(value):
             return k.Const(int(value), "int")
         case k.Call(function="real" | "int", arguments=(argument,), type=type) if argument.type == type:
             return argument
@@ -183,7 +183,7 @@ def _arithmetic(operator: str, a: float, b: float, type: k.Type) -> float | int 
 
 
 def _is(expr: k.Expr, value: float) -> bool:
-    return isinstance(expr, k.Const) and expr.type != "bool" and expr.value == value
+    return isinstance(expr, k.Const) and expr.type != "bool" and not expr.given and expr.value == value
 
 
 def _identity(expr: k.Binary) -> k.Expr:

@@ -10,12 +10,12 @@ seeds are not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from snnlang.codegen import plan as p
-from snnlang.codegen.numpy_kernel import Block, KernelPrinter
+from snnlang.codegen.numpy_block import Block
+from snnlang.codegen.numpy_kernel import KernelPrinter
 from snnlang.codegen.numpy_names import Identifiers, Names, append_sites, stored_arrays
 from snnlang.codegen.numpy_text import Writer
+from snnlang.frozen import dataclass
 
 #: The functions of a module and the arguments that follow ``memory``.
 SECTIONS = {"setup": "step", "coefficients": "step", "trial_start": "step", "run": "first, count", "trial_end": "step"}

@@ -6,11 +6,12 @@ imports sympy and NumPy only from the stage that uses them, so that ``snn check`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snnlang.diagnostics import Collector, Diagnostic, SnnError, Source, error
+from snnlang.frozen import dataclass, field
 
 if TYPE_CHECKING:
     from snnlang.codegen.lower import Derived
@@ -20,28 +21,39 @@ if TYPE_CHECKING:
     from snnlang.model.network import Experiment, Projection
     from snnlang.syntax import tree
 
-TARGETS = ("numpy", "interpreter")
+TARGETS = ("auto", "c", "numpy", "interpreter")
 Precision = Literal["double", "single"]
+Mathematics = Literal["fast", "strict"]
 PRECISIONS: dict[str, Precision] = {"float64": "double", "float32": "single", "double": "double", "single": "single"}
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a sweep: the values given to swept names (as written), and what to run."""
+    """One point of a sweep: the values given to swept names (as written), and what to run.
+
+    ``identity`` names the plan where the code made of it can be kept (see :mod:`snnlang.prepared`), else it is "".
+    """
 
     values: dict[str, str]
     experiment: Experiment
     plan: Plan
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An experiment ready to run: one point without a sweep, else one per combination."""
+    """An experiment ready to run: one point without a sweep, else one per combination.
 
-    program: Program
+    ``target`` may be ``auto``: what this machine has is chosen when it runs. ``threads`` None: as many as pay. ``model_hash`` is the
+    SHA-256 of the text.
+    """
+
+    model_hash: str
     points: tuple[Point, ...]
     target: str
     warnings: tuple[Diagnostic, ...] = field(default=())
+    threads: int | None = None
+    math: Mathematics = "fast"
 
     @property
     def experiment(self) -> Experiment:
@@ -57,7 +69,7 @@ class Prepared:
 
 def check_path(path: str | Path) -> tuple[Program | None, list[Diagnostic]]:
     """Read, parse and check a file. Every mistake found is in the list, errors and warnings; the program is None without a tree."""
-    from snnlang.syntax.parse import read_source
+    from snnlang.reading import read_source
 
     try:
         source = read_source(path)
@@ -285,13 +297,21 @@ def _constants(model: Any, arguments: dict[str, Any]) -> dict[str, float]:
 
 def plan_experiment(experiment: Experiment, precision: Precision = "double") -> Plan:
     """Derive, lower and simplify; every mistake that the symbolic stage can find is raised here."""
+    return plan_and_remarks(experiment, precision)[0]
+
+
+def plan_and_remarks(experiment: Experiment, precision: Precision) -> tuple[Plan, list[Diagnostic]]:
+    """The plan, and the warnings of the symbolic stage: steps near a method's limit, rules that work per synapse and step."""
+    from snnlang.codegen.direct import direct
     from snnlang.codegen.lower import lower
     from snnlang.codegen.simplify import simplify
 
     refuse_unbuilt(experiment)
     derived = derive_network(experiment)
-    _check_steps(experiment, derived)
-    return simplify(lower(experiment, derived, precision))
+    remarks = _check_steps(experiment, derived)
+    for projection in derived.projections.values():
+        remarks += projection.placement.warnings
+    return direct(simplify(lower(experiment, derived, precision))), remarks
 
 
 def refuse_unbuilt(experiment: Experiment) -> None:
@@ -312,7 +332,8 @@ def refuse_unbuilt(experiment: Experiment) -> None:
         raise SnnError(*dict.fromkeys(found))
 
 
-def _check_steps(experiment: Experiment, derived: Derived) -> None:
+def _check_steps(experiment: Experiment, derived: Derived) -> list[Diagnostic]:
+    """Warnings about dt; raises when any of it is an error."""
     from snnlang.dynamics.integrate import check_dt
 
     problems: list[Diagnostic] = []
@@ -321,20 +342,7 @@ def _check_steps(experiment: Experiment, derived: Derived) -> None:
         problems += check_dt(system, step, experiment.dt, _constants(population.model, population.arguments))
     if any(problem.is_error for problem in problems):
         raise SnnError(*problems)
-
-
-def step_warnings(experiment: Experiment) -> list[Diagnostic]:
-    """Warnings of the symbolic stage: steps near a method's limit, rules that work per synapse and step."""
-    from snnlang.dynamics.integrate import check_dt
-
-    derived = derive_network(experiment)
-    found: list[Diagnostic] = []
-    for population in experiment.network.populations:
-        system, step = derived.populations[population.path]
-        found += check_dt(system, step, experiment.dt, _constants(population.model, population.arguments))
-    for projection in derived.projections.values():
-        found += projection.placement.warnings
-    return found
+    return problems
 
 
 def compile_experiment(program: Program, name: str | None, overrides: Overrides) -> tuple[Experiment, Plan]:
@@ -353,20 +361,31 @@ def precision_of(experiment: Experiment, overrides: Overrides) -> Precision:
 
 
 def target_of(experiment: Experiment, overrides: Overrides) -> str:
-    """``--target``, else the experiment's setting, else auto; auto is numpy."""
+    """``--target``, else the experiment's setting, else auto (see :func:`snnlang.runtime.device.make_device`)."""
     chosen = str(overrides.target or experiment.settings.get("target", "auto"))
-    if chosen == "auto":
-        return "numpy"
     if chosen not in TARGETS:
-        raise error("E711", f"`{chosen}` is no target of this version", help="use auto, numpy or interpreter")
+        raise error("E711", f"`{chosen}` is no target of this version", help="use auto, c, numpy or interpreter")
     return chosen
+
+
+def threads_of(experiment: Experiment, overrides: Overrides) -> int | None:
+    """``--threads``, else the experiment's setting, else None: as many as pay."""
+    chosen = overrides.threads or experiment.settings.get("threads")
+    return None if chosen is None else int(chosen)
+
+
+def math_of(experiment: Experiment, overrides: Overrides) -> Mathematics:
+    """``--math``, else the experiment's setting, else fast."""
+    chosen = overrides.math or experiment.settings.get("math")
+    return "strict" if chosen == "strict" else "fast"
 
 
 def prepare(program: Program, overrides: Overrides, experiment: str | None = None) -> Prepared:
     """Everything that can be found before a run, for each point of the sweep."""
+    import hashlib
+
     from snnlang.model.elaborate import elaborate, points
     from snnlang.model.memory import require_memory
-    from snnlang.syntax.format import print_expression
 
     first = elaborate(program, experiment, overrides)
     found: dict[Diagnostic, None] = dict.fromkeys([*program.warnings, *first.warnings])
@@ -375,10 +394,22 @@ def prepare(program: Program, overrides: Overrides, experiment: str | None = Non
         chosen = replace(overrides, values={**overrides.values, **point}) if point else overrides
         elaborated = elaborate(program, experiment, chosen) if point else first
         require_memory(elaborated)
-        plan = plan_experiment(elaborated, precision_of(elaborated, chosen))
-        result.append(Point({name: print_expression(value) for name, value in point.items()}, elaborated, plan))
-    found.update(dict.fromkeys(step_warnings(first)))
-    return Prepared(program, tuple(result), target_of(first, overrides), tuple(found))
+        plan, remarks = plan_and_remarks(elaborated, precision_of(elaborated, chosen))
+        if not result:
+            found.update(dict.fromkeys(remarks))
+        result.append(Point(_values_as_written(point), elaborated, plan))
+    model_hash = hashlib.sha256(program.file.span.source.text.encode()).hexdigest()
+    target, threads, math = target_of(first, overrides), threads_of(first, overrides), math_of(first, overrides)
+    return Prepared(model_hash, tuple(result), target, tuple(found), threads, math)
+
+
+def _values_as_written(point: dict[str, tree.Expression]) -> dict[str, str]:
+    """The values of swept names as text."""
+    if not point:
+        return {}
+    from snnlang.syntax.format import print_expression
+
+    return {name: print_expression(value) for name, value in point.items()}
 
 
 # --- text out ---------------------------------------------------------------------------------------------------------
@@ -388,9 +419,29 @@ def emit(
     program: Program, overrides: Overrides, *, experiment: str | None = None, target: str = "numpy"
 ) -> dict[str, str]:
     """File name -> text of a module that runs without snnlang."""
-    if target != "numpy":
-        raise error("E711", f"`{target}` cannot be written out by this version", help="use --target numpy")
+    if target not in ("numpy", "c"):
+        raise error("E711", f"`{target}` cannot be written out by this version", help="use --target numpy or --target c")
+    chosen, plan = compile_experiment(program, experiment, overrides)
+    steps = round(chosen.duration / chosen.dt) if chosen.duration else None
+    if target == "c":
+        from snnlang.codegen import standalone_c
+
+        if chosen.phases:
+            raise error(
+                "E738",
+                f"`{chosen.name}` presents samples, which a C program would have to load itself",
+                chosen.phases[0].span,
+                "the data are not part of the model",
+                help="compile an experiment with a duration and no present: the program that embeds it sets the inputs by "
+                "name_set() and runs each sample; or use --target numpy",
+            )
+        frozen = {
+            name: replace(array, data=None, fill=float((array.owner, array.variable) in chosen.freeze))
+            for name, array in plan.arrays.items()
+            if array.role == "freeze"
+        }
+        plan = replace(plan, arrays={**plan.arrays, **frozen})
+        return standalone_c.standalone(plan, steps, math_of(chosen, overrides))
     from snnlang.codegen.target_numpy import standalone
 
-    chosen, plan = compile_experiment(program, experiment, overrides)
-    return standalone(plan, steps=round(chosen.duration / chosen.dt) if chosen.duration else None)
+    return standalone(plan, steps=steps)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
+
+from snnlang.frozen import dataclass, field
 
 Severity = Literal["error", "warning", "note"]
 

@@ -32,7 +32,7 @@ def show_stage(
     experiment: str | None = None,
     latex: bool = False,
 ) -> str:
-    """Text of a stage. ``model`` picks one neuron or synapse; stages ``plan`` and ``numpy`` are of an experiment."""
+    """Text of a stage. ``model`` picks one neuron or synapse; stages ``plan``, ``numpy`` and ``c`` are of an experiment."""
     match stage:
         case "tree":
             return repr(program.file)
@@ -40,19 +40,23 @@ def show_stage(
             return "\n\n".join(_model_text(item) for item in _chosen(program, model))
         case "system" | "step":
             return _systems(program, stage, overrides, model, latex)
-        case "plan" | "numpy":
-            from snnlang.compile import compile_experiment
+        case "plan" | "numpy" | "c":
+            from snnlang.compile import compile_experiment, math_of
 
-            _, plan = compile_experiment(program, experiment, overrides)
+            chosen, plan = compile_experiment(program, experiment, overrides)
             if stage == "plan":
                 from snnlang.codegen.plan_text import plan_text
 
                 return plan_text(plan)
+            if stage == "c":
+                from snnlang.codegen.target_c import emit as emit_c
+
+                return emit_c(plan, math=math_of(chosen, overrides)).text
             from snnlang.codegen.target_numpy import emit
 
             return emit(plan).text
         case _:
-            raise error("E712", f"there is no stage `{stage}`", help="use tree, model, system, step, plan or numpy")
+            raise error("E712", f"there is no stage `{stage}`", help="use tree, model, system, step, plan, numpy or c")
 
 
 def _own_models(program: Program) -> list[Neuron | Synapse]:

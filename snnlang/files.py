@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,8 @@ def require_writable(path: str | os.PathLike[str], option: str = "") -> Path:
 
     ``option`` is the command line option that named it, for the message.
     """
+    import tempfile
+
     target = Path(path)
     directory = target.parent
     if target.is_dir():
@@ -67,6 +68,8 @@ def require_directory(path: str | os.PathLike[str], option: str = "") -> Path:
 @contextlib.contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path of the same directory and ending; rename it to ``path`` at the end, or remove it."""
+    import tempfile
+
     target = Path(path)
     try:
         suffix = f".tmp{target.suffix}"

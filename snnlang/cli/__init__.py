@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
+import os
 import sys
 
 __all__ = ["main"]
@@ -19,4 +22,19 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # while still starting
         code = 130
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: to take apart what it holds, object by object, costs as much as a small simulation.
+
+    What was registered for the end is done. A profiler, a debugger or another thread gets the usual, slow end.
+    """
+    threads = sys.modules.get("threading")
+    if sys.getprofile() is None and sys.gettrace() is None and (threads is None or threads.active_count() == 1):
+        with contextlib.suppress(OSError, ValueError):  # a closed stream: the usual end knows what to do
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
     sys.exit(code)

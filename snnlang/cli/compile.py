@@ -1,4 +1,4 @@
-"""``snn compile``: write the generated code as a module that runs without snnlang."""
+"""``snn compile``: write the generated code as a module or a C program that runs without snnlang."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from snnlang.cli.screen import say, show_diagnostics
 def command(file: str, experiment: str | None, output: str, **settings: Any) -> int:
     """Write an experiment of FILE as code that stands alone.
 
-    The target numpy gives one Python module that needs NumPy only; run it with 'python MODULE.py'.
+    The target numpy gives one Python module that needs NumPy only; run it with 'python MODULE.py'. The target c gives a
+    C11 file with its header, a main.c and a Makefile; 'make' builds a program that needs neither Python nor snnlang.
 
     \b
     Examples:
       snn compile balanced.snn --target numpy -o generated
       snn compile balanced.snn raster --set g=4 -o generated
+      snn compile balanced.snn --target c --precision float32 -o generated
     """
     from snnlang.compile import check_path, emit
     from snnlang.files import require_directory, write_text
@@ -34,7 +36,8 @@ def command(file: str, experiment: str | None, output: str, **settings: Any) -> 
     if program is None or any(diagnostic.is_error for diagnostic in found):
         return 1
     options = gather(**settings)
-    texts = emit(program, options, experiment=experiment, target=settings.get("target") or "numpy")
+    chosen = "numpy" if settings.get("target") in (None, "auto") else settings["target"]
+    texts = emit(program, options, experiment=experiment, target=chosen)
     directory = require_directory(output, "--output")
     for name, text in texts.items():
         write_text(directory / name, text)

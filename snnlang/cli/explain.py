@@ -40,7 +40,15 @@ def command(subject: str, experiment: str | None, **settings: Any) -> int:
     if program is None or any(diagnostic.is_error for diagnostic in found):
         show_diagnostics(found)
         return 1
-    say(explain_experiment(program, gather(**settings), experiment=experiment))
+    options = gather(**settings)
+    say(explain_experiment(program, options, experiment=experiment))
+    if program.experiments:
+        from snnlang.compile import compile_experiment, math_of, target_of, threads_of
+        from snnlang.runtime.machine import machine_lines
+
+        chosen, plan = compile_experiment(program, experiment, options)
+        lines = machine_lines(plan, target_of(chosen, options), threads_of(chosen, options), math_of(chosen, options))
+        say("\n".join(["", "This machine", *lines]))
     return 0
 
 

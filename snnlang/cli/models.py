@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 
 from snnlang.cli.options import unknown
 from snnlang.cli.screen import BOLD, CYAN, FAINT, paint, say
+from snnlang.frozen import dataclass
 from snnlang.syntax import tree
 
 

@@ -88,7 +88,9 @@ def command(name: str) -> int:
         raise error("E802", f"'{path}' exists already", help=f"choose another name, or move '{path}' away first")
     require_writable(path)
     write_text(path, starting_text(path))
-    say(f"made {path}; run it with: snn run {shlex.quote(str(path))} --plot {shlex.quote(str(path.with_suffix('.png')))}")
+    say(
+        f"made {path}; run it with: snn run {shlex.quote(str(path))} --plot {shlex.quote(str(path.with_suffix('.png')))}"
+    )
     return 0
 
 

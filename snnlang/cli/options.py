@@ -6,7 +6,6 @@ units mean what they mean in a file and a mistake is shown with carets in the op
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TARGETS = ("auto", "numpy", "interpreter")
+TARGETS = ("auto", "c", "numpy", "interpreter")
+MATHEMATICS = ("fast", "strict")
 METHODS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")
 PRECISIONS = ("float64", "float32")
 
@@ -42,6 +42,12 @@ def experiment_options(command: F) -> F:
         click.option("--method", type=click.Choice(METHODS), help="Integration method of every population."),
         click.option("--precision", type=click.Choice(PRECISIONS), help="Floating point numbers to compute with."),
         click.option("--target", type=click.Choice(TARGETS), help="What runs the generated code."),
+        click.option(
+            "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of target c; default: as many as pay."
+        ),
+        click.option(
+            "--math", type=click.Choice(MATHEMATICS), help="Rounding of target c: fast, or strict as written."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -56,6 +62,8 @@ def gather(
     method: str | None = None,
     precision: str | None = None,
     target: str | None = None,
+    threads: int | None = None,
+    math: str | None = None,
 ) -> Overrides:
     """The options of a command line as the compiler takes them; raises E803 or a syntax error located in the option."""
     from snnlang.model.elaborate import Overrides
@@ -68,6 +76,8 @@ def gather(
         method=method,
         precision=precision,
         target=target,
+        threads=threads,
+        math=math,
     )
 
 
@@ -91,6 +101,8 @@ def quantity(text: str, option: str) -> tree.Expression:
 
 def unknown(kind: str, name: str, choices: Iterable[str], where: str = "") -> SnnError:
     """E804: there is no such experiment, model or code; names the nearest."""
+    import difflib
+
     known = list(choices)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:

@@ -6,7 +6,6 @@ command line; 130 stopped by Ctrl-C. Commands are imported when they are called,
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import os
@@ -18,7 +17,7 @@ import click
 
 from snnlang.diagnostics import Diagnostic, SnnError
 
-COMMANDS = ("new", "check", "fmt", "show", "explain", "run", "compile", "models")
+COMMANDS = ("new", "check", "fmt", "show", "explain", "run", "verify", "compile", "models", "cache")
 
 
 class Commands(click.Group):
@@ -39,6 +38,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
             near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             if not near and (name.endswith(".snn") or os.path.exists(name)):

@@ -7,13 +7,16 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from snnlang.cli.options import experiment_options, gather
 from snnlang.cli.screen import note, say, show_diagnostics
-from snnlang.diagnostics import error
+from snnlang.diagnostics import Diagnostic, error
+
+if TYPE_CHECKING:
+    from snnlang.compile import Prepared
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
@@ -41,17 +44,30 @@ def command(
       snn run balanced.snn --plot raster.png --out spikes.npz
       snn run balanced.snn --dt 0.05ms --precision float32 --json
     """
-    from snnlang.compile import check_path, prepare
+    from snnlang.prepared import ready
+    from snnlang.reading import read_source
 
-    program, found = check_path(file)
-    if program is None or any(diagnostic.is_error for diagnostic in found):
+    source = read_source(file)
+
+    def make() -> tuple[Prepared | None, list[Diagnostic]]:
+        from snnlang.compile import check_source, prepare
+
+        program, found = check_source(source)
+        if program is None or any(diagnostic.is_error for diagnostic in found):
+            return None, found
+        options = gather(**settings)
+        if picture is not None:
+            require_picture(picture)
+        return prepare(program, options, experiment=experiment), found
+
+    prepared, found = ready(source, experiment, sorted(settings.items()), make)
+    if prepared is None:
         show_diagnostics(found)
         return 1
-    options = gather(**settings)
     if picture is not None:
         require_picture(picture)
-    prepared = prepare(program, options, experiment=experiment)
-    show_diagnostics(dict.fromkeys([*found, *prepared.warnings]))
+    said = dict.fromkeys([*found, *prepared.warnings, *unmet(prepared.target)])
+    show_diagnostics(said)
     if out is not None:
         require_output(out)
 
@@ -59,6 +75,7 @@ def command(
 
     gc.enable()
     recording = run(prepared, progress=not quiet and not as_json and sys.stderr.isatty(), out=out)
+    show_diagnostics(warning for warning in recording.warnings if warning not in said)
     if out is not None:
         recording.save(out)
     if picture is not None:
@@ -79,6 +96,16 @@ def command(
     return 0
 
 
+def unmet(target: str) -> list[Diagnostic]:
+    """W733 where `auto` will not get the C compiler that it prefers."""
+    if target != "auto":
+        return []
+    from snnlang.runtime.device import fallback
+
+    warning = fallback()
+    return [] if warning is None else [warning]
+
+
 def require_picture(path: str) -> None:
     """Refuse a picture that could not be drawn, before the run: its ending (E803), its place (E801), no Matplotlib."""
     from snnlang.files import require_writable
@@ -87,7 +114,9 @@ def require_picture(path: str) -> None:
         endings = ", ".join(PICTURES)
         raise error("E803", f"--plot: '{path}' has no ending of a picture", help=f"end it with one of {endings}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise error("E806", "a picture needs Matplotlib, which is not installed", help="install it: pip install matplotlib")
+        raise error(
+            "E806", "a picture needs Matplotlib, which is not installed", help="install it: pip install matplotlib"
+        )
     require_writable(path, "--plot")
 
 

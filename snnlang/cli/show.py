@@ -11,7 +11,7 @@ from snnlang.cli.options import experiment_options, gather
 from snnlang.cli.screen import say, show_diagnostics
 from snnlang.diagnostics import Span
 
-STAGES = ("tree", "model", "system", "step", "plan", "numpy")
+STAGES = ("tree", "model", "system", "step", "plan", "numpy", "c")
 
 
 @click.command("show")
@@ -31,6 +31,7 @@ def command(file: str, experiment: str | None, stage: str, model: str | None, la
     step     what one time step computes, after integration
     plan     the kernels, in the intermediate language
     numpy    the generated Python code
+    c        the generated C code
 
     \b
     Examples:

@@ -22,7 +22,6 @@ from snnlang.dynamics.terms import (
     has_noise,
     linear_parts,
     names_in,
-    negate,
     own_name,
     reads,
     substitute,
@@ -30,7 +29,7 @@ from snnlang.dynamics.terms import (
 )
 from snnlang.dynamics.text import to_text
 from snnlang.model.evaluate import evaluate
-from snnlang.model.expression import Expr, Noise, Variable, transform, walk
+from snnlang.model.expression import Binary, Constant, Expr, Noise, Variable, transform, walk
 from snnlang.model.model import (
     Assign,
     Create,
@@ -149,25 +148,32 @@ def _ode(
 
 
 def solve(differential: Differential) -> Expr:
-    """The derivative of a differential equation, from a left side linear in it. Raises SnnError E701."""
+    """The derivative of a differential equation, from a left side linear in it. Raises SnnError E701 when it cancels out.
+
+    The checker has refused a left side that is not linear (E306), and a derivative on the right (E323).
+    """
     derivative = f"d{differential.variable}/dt"
     left, right = differential.left, differential.right
-    while own_name(left) != derivative or reads(right, [derivative]):
-        try:
-            rest, parts = linear_parts(subtract(left, right) if reads(right, [derivative]) else left, [derivative])
-        except NotLinear as problem:
-            raise error(
-                "E701",
-                f"cannot solve for `{derivative}`: the equation is not linear in it",
-                problem.term.span or differential.span,
-                "not linear here",
-                help=f"write `{derivative}` once, times a factor such as a time constant",
-            ) from None
-        coefficient = parts.get(derivative, ZERO)
-        if reads(right, [derivative]):
-            return divide(negate(rest), coefficient)
-        return divide(subtract(right, rest), coefficient)
-    return right
+    if own_name(left) == derivative:
+        return right
+    rest, parts = linear_parts(left, [derivative])
+    coefficient = fold(parts[derivative])
+    match coefficient:
+        case Constant(value=0.0):
+            cancels = True
+        case Binary(operator="-", left=one, right=other):
+            cancels = one == other
+        case _:
+            cancels = False
+    if cancels:
+        raise error(
+            "E701",
+            f"cannot solve for `{derivative}`: it cancels out",
+            left.span or differential.span,
+            f"holds no `{derivative}` in the end",
+            help=f"write `{derivative}` once, times a factor such as a time constant",
+        )
+    return divide(subtract(right, rest), coefficient)
 
 
 def inline(expr: Expr, definitions: Mapping[str, Expr]) -> Expr:

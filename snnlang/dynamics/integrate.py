@@ -9,7 +9,6 @@ the term that is to blame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from snnlang.diagnostics import Diagnostic, Span, error
 from snnlang.dynamics import explicit
@@ -30,6 +29,7 @@ from snnlang.dynamics.terms import (
     subtract,
 )
 from snnlang.dynamics.text import to_text
+from snnlang.frozen import dataclass
 from snnlang.model.evaluate import evaluate
 from snnlang.model.expression import Expr, Variable
 from snnlang.model.suggest import nearest

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import sympy
 
 from snnlang.dynamics.symbols import Symbols, from_sympy, to_sympy
 from snnlang.dynamics.terms import ZERO, reads, substitute
+from snnlang.frozen import dataclass
 from snnlang.model.expression import Expr, KernelFunction, Variable
 from snnlang.model.units import TIME
 

@@ -10,7 +10,6 @@ states that hang together is computed once by a Taylor polynomial, scaled and sq
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -37,6 +36,7 @@ from snnlang.dynamics.terms import (
     subtract,
     total,
 )
+from snnlang.frozen import dataclass
 from snnlang.model.expression import Expr, Variable
 
 _LARGEST_COUPLED = 4

@@ -5,10 +5,10 @@ Both hold checked expressions (:mod:`snnlang.model.expression`); sympy is used b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from snnlang.diagnostics import Diagnostic, Span
+from snnlang.frozen import dataclass, field
 from snnlang.model.expression import Expr
 from snnlang.model.model import Definition, Event, Handler, State
 

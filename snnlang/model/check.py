@@ -388,21 +388,12 @@ def _unused(module: Module, scope: m.Scope, collector: Collector) -> None:
 # --- what is checked and cannot run yet -------------------------------------------------------------------------------
 
 
-def cannot_run_model(model: m.Neuron | m.Synapse) -> list[Diagnostic]:
-    """What of a model is checked, but built by a later version: an ``adjoint:`` block, ``create`` and ``remove``."""
+def cannot_run_model(model: m.Synapse) -> list[Diagnostic]:
+    """What of a synapse is checked, but built by a later version: ``create`` and ``remove``.
+
+    The ``adjoint:`` block of a neuron serves ``train`` alone, and a simulation passes over it.
+    """
     found: list[Diagnostic] = []
-    if isinstance(model, m.Neuron):
-        if model.adjoint:
-            found.append(
-                Diagnostic(
-                    "E790",
-                    "an `adjoint:` block cannot be trained yet",
-                    model.adjoint[0].span,
-                    "checked, not run",
-                    help=("take it away to simulate the neuron",),
-                )
-            )
-        return found
     for handler in model.handlers:
         for statement in _flat(handler.body):
             if isinstance(statement, (m.Remove, m.Create, m.ForVacant)):
@@ -415,26 +406,6 @@ def cannot_run_model(model: m.Neuron | m.Synapse) -> list[Diagnostic]:
                         help=("take it away to simulate with a fixed structure",),
                     )
                 )
-    return found
-
-
-def cannot_run(program: m.Program) -> list[Diagnostic]:
-    """What of a file cannot run yet, ``train`` among it."""
-    found: list[Diagnostic] = []
-    for experiment in program.experiments:
-        if experiment.kind == "train":
-            found.append(
-                Diagnostic(
-                    "E792",
-                    "`train` cannot run yet",
-                    experiment.network.span,
-                    "checked, not run",
-                    help=("use `simulate`",),
-                )
-            )
-    models: list[m.Neuron | m.Synapse] = [*program.scope.neurons.values(), *program.scope.synapses.values()]
-    for model in models:
-        found.extend(cannot_run_model(model))
     return found
 
 

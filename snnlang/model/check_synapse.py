@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from snnlang.diagnostics import Collector, Label, Span
+from snnlang.frozen import dataclass, field
 from snnlang.model import expression as e
 from snnlang.model import model as m
 from snnlang.model.algebra import intern, is_plain, per_time, product, same

@@ -15,6 +15,7 @@ import numpy as np
 
 from snnlang.diagnostics import Collector, Label
 from snnlang.model.bind import bind_plain, bind_synapse
+from snnlang.model.delays import read_delay
 from snnlang.model.evaluate import evaluate, fold
 from snnlang.model.expression import Constant, Expr, Position, Random, Unary, Variable, walk
 from snnlang.model.frame import Finder, InputDraft, Link, Part, PopulationDraft
@@ -79,8 +80,8 @@ class Joiner:
         names = self._names(link, read, pre, post, pattern)
         numbers = Reader(names, self.collector, self.clock)
         gain, gain_unit = self._gain(options, numbers)
-        delay = self._delay(options.get("delay"), "the delay", numbers)
-        dendritic = self._delay(options.get("dendritic"), "the dendritic delay", numbers)
+        delay = read_delay(options, "delay", "the delay", numbers)
+        dendritic = read_delay(options, "dendritic", "the dendritic delay", numbers)
         if "delay" in read.columns:
             if delay is not None:
                 self._twice("delay", options["delay"])
@@ -136,6 +137,7 @@ class Joiner:
                         weight = fitted
                     if name in arguments or (synapse is not None and synapse.weights and name == "w"):
                         arguments[synapse.weights[0].name if name == "w" and synapse is not None else name] = fitted
+            delay = self._fit_delay(delay, pattern, pre, post, link) if "delay" not in read.columns else delay
             self._pair_variables((weight, delay, dendritic, *arguments.values()), pattern, link)
         if leaves is None or enters is None:
             return None
@@ -293,36 +295,6 @@ class Joiner:
     def _infinite(self, infinite: bool, what: str, expr: tree.Expression) -> None:
         if infinite:
             self.collector.error("E509", f"{what} must be finite", expr.span, "is infinite", help="give a number")
-
-    def _delay(self, expr: tree.Expression | None, what: str, reader: Reader) -> Value | None:
-        if expr is None:
-            return None
-        found = reader.duration(expr, what, _PAIR)
-        value = None if found is None else evaluate(found)
-        if found is None or value is None:
-            return found
-        if value < 0 or not math.isfinite(value):
-            self.collector.error(
-                "E525",
-                f"{what} is {value:g} ms; time does not run backwards" if value < 0 else f"{what} is not finite",
-                expr.span,
-                "negative" if value < 0 else "",
-                help="give a delay of 0 ms or more",
-            )
-            return None
-        dt = self.clock.dt
-        if dt:
-            steps = value / dt
-            if abs(steps - round(steps)) > 1e-6 * max(1.0, steps):
-                rounded = round(steps) * dt
-                self.collector.warning(
-                    "W501",
-                    f"{what} of {value:g} ms is not a multiple of dt = {dt:g} ms",
-                    expr.span,
-                    f"becomes {rounded:g} ms",
-                    help="choose a delay or a dt that fit",
-                )
-        return found
 
     def _settle(self, expr: tree.Expression | None, delay: Value | None, reader: Reader) -> int | None:
         if expr is None:
@@ -538,6 +510,28 @@ class Joiner:
             help=f"give {show(wanted)} numbers" + (" (pre, post)" if pattern.kind == "dense" else ""),
         )
         return None
+
+    def _fit_delay(self, delay: Value | None, pattern: Pattern, pre: Part, post: Part, link: Link) -> Value | None:
+        """An array of delays holds one for each synapse."""
+        if isinstance(delay, ArrayValue) and pattern.kind == "edges" and delay.array.shape != (len(pattern.options["pre"]),):
+            self.collector.error(
+                "E510",
+                f"the array for `delay` has the shape {show(delay.array.shape)}, and the file names {len(pattern.options['pre'])} synapses",
+                delay.span,
+                f"is {show(delay.array.shape)}",
+                help="give one delay for each, or a column `delay [ms]` in the file",
+            )
+            return None
+        if isinstance(delay, ArrayValue) and pattern.kind == "conv2d":
+            self.collector.error(
+                "E510",
+                "conv2d takes no array for `delay`: its synapses share the weights of one kernel",
+                delay.span,
+                "an array",
+                help="give one delay or a distribution; local2d takes one for each synapse",
+            )
+            return None
+        return self._fit_array("delay", delay, pattern, pre, post, link)
 
     def _pair_variables(self, values: tuple[Value | None, ...], pattern: Pattern, link: Link) -> None:
         """Coordinates that are used must exist in the whole populations, and a distance needs two shapes of as many axes."""

@@ -38,6 +38,8 @@ class Overrides:
     method: str | None = None
     precision: str | None = None
     target: str | None = None
+    threads: int | None = None
+    math: str | None = None
     values: Mapping[str, Given] = field(default_factory=dict)
 
 
@@ -62,7 +64,7 @@ def settings_and_values(overrides: Overrides) -> dict[str, tree.Expression]:
         name: _expression(value, name, " ms" if name in ("dt", "duration") else "")
         for name, value in overrides.values.items()
     }
-    for name in ("dt", "duration", "seed", "method", "precision", "target"):
+    for name in ("dt", "duration", "seed", "method", "precision", "target", "threads", "math"):
         value = getattr(overrides, name)
         if value is not None:
             result[name] = _expression(value, name, " ms" if name in ("dt", "duration") else "")

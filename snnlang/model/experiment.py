@@ -111,7 +111,7 @@ class ExperimentReader:
             more = tuple(NetworkInput(name, shape, ONE, span=self.experiment.span) for name, shape in self.implicit.items())
             network = replace(network, inputs=network.inputs + more)
         records = tuple(_with_unit(item, opened) for item in recorder.items)
-        kept = {name: given[name] for name in ("precision", "target", "threads") if given.get(name) is not None}
+        kept = {name: given[name] for name in ("precision", "target", "threads", "math") if given.get(name) is not None}
         return Experiment(
             name="",
             network=network,

@@ -7,10 +7,11 @@ turns them into sympy and back, and ``lower`` turns them into kernel expressions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import Literal, TypeAlias
 
 from snnlang.diagnostics import Span
+from snnlang.frozen import dataclass, field
 from snnlang.model.units import ONE, Unit
 
 

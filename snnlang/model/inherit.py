@@ -7,9 +7,10 @@ places; the first of two stays.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from snnlang.diagnostics import Collector, Label, Span
+from snnlang.frozen import dataclass
 from snnlang.model.library import Module
 from snnlang.model.suggest import help_for, listing
 from snnlang.syntax import tree

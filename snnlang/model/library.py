@@ -15,8 +15,9 @@ from snnlang import stdlib
 from snnlang.diagnostics import Collector, Label, SnnError, Source, Span
 from snnlang.model.suggest import help_for, listing
 from snnlang.model.symbols import Names
+from snnlang.reading import consult, read_source
 from snnlang.syntax import tree
-from snnlang.syntax.parse import parse_recovering, read_source
+from snnlang.syntax.parse import parse_recovering
 
 _DECLARED = re.compile(r"^(?:neuron|synapse|func|kernel|network|const)[ \t]+(\w+)", re.MULTILINE)
 
@@ -193,8 +194,10 @@ class Library:
             )
             return None
         base = folder.joinpath(*path)
+        consult(base)
         if path:
             file = base.with_name(base.name + ".snn")
+            consult(file)
             if file.is_file():
                 return file
             tried.append(self._shown(file))
@@ -259,6 +262,7 @@ class Library:
         if folder not in self._folders:
             index: dict[str, list[Path]] = {}
             for path in sorted(folder.glob("*.snn")):
+                consult(path)
                 for name in _DECLARED.findall(_text(path)):
                     files = index.setdefault(name, [])
                     if path not in files:

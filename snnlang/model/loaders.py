@@ -6,8 +6,9 @@ Only the table stands here, so that checking a file needs neither the data nor t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from snnlang.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

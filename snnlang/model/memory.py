@@ -5,18 +5,14 @@ An estimate from expected numbers of synapses, on the side of too much; what wou
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from snnlang.diagnostics import error
 from snnlang.model.evaluate import evaluate
 from snnlang.model.expression import Random, walk
+from snnlang.model.machine import machine_memory
 from snnlang.model.model import Assign
 from snnlang.model.network import ArrayValue, Experiment, Population, Projection, RecordItem, Value
 from snnlang.model.patterns import synapse_count
 
-#: Where Linux says how much a container may use (control groups 2 and 1).
-CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 REAL = 8
 INDEX = 8
 
@@ -51,20 +47,6 @@ def require_memory(experiment: Experiment, available: float | None = None) -> No
         f"about {show_bytes(needed)}",
         help="make the network smaller or sparser, record less (`every 1 ms`, fewer neurons), or use `precision = float32`",
     )
-
-
-def machine_memory() -> float | None:
-    """Physical memory in bytes, or what a container allows of it; None where the system does not say."""
-    try:
-        limit = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return None
-    for place in CONTAINER_LIMITS:
-        try:
-            limit = min(limit, float(Path(place).read_text(encoding="ascii")))
-        except (OSError, ValueError):
-            continue
-    return limit
 
 
 def show_bytes(count: float) -> str:

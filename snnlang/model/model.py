@@ -7,13 +7,15 @@ stay as syntax here, checked once with their defaults, and are elaborated with r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from snnlang.diagnostics import Diagnostic, Span
+from snnlang.frozen import dataclass, field
 from snnlang.model.expression import Expr
 from snnlang.model.units import Unit
-from snnlang.syntax import tree
+
+if TYPE_CHECKING:
+    from snnlang.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,8 @@ class Program:
 
 def experiment_name(experiment: tree.Experiment) -> str:
     """The name to call an experiment by: ``as NAME``, else its network's."""
+    from snnlang.syntax import tree  # the only need for it here; a run that was prepared before does without
+
     if experiment.name is not None:
         return experiment.name
     network = experiment.network

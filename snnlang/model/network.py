@@ -5,13 +5,13 @@ Made by :mod:`snnlang.model.elaborate` from a Program, an experiment and overrid
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.diagnostics import Diagnostic, Span
+from snnlang.frozen import dataclass, field
 from snnlang.model.expression import Expr
 from snnlang.model.model import Neuron, Synapse
 from snnlang.model.units import Unit

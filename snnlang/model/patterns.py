@@ -7,9 +7,9 @@ of syntax so that tests can compare it with numbers made by hand. Images are (ch
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from snnlang.frozen import dataclass
 from snnlang.model.network import PatternKind
 
 Shape = tuple[int, ...]
@@ -201,8 +201,14 @@ def require_fit(kind: PatternKind, pre: Shape, post: Shape, options: dict[str, A
                     f"{options['k']} different partners were asked for, and there are {limit}",
                     "make k smaller, or allow `multapses = true`",
                 )
-        case "fixed_indegree" | "fixed_outdegree" if options["k"] > 0 and (n_pre if kind == "fixed_indegree" else n_post) == 0:
-            raise Misfit("E513", "there is no partner to choose from", "connect a part that is not empty")
+        case "fixed_indegree" | "fixed_outdegree" if options["k"] > 0 and (
+            (n_pre if kind == "fixed_indegree" else n_post) <= (0 if options["autapses"] else 1)
+        ):
+            raise Misfit(
+                "E513",
+                "there is no partner to choose from",
+                "connect a part that is not empty, or allow `autapses = true` where a neuron has none but itself",
+            )
         case "fixed_total" if not options["multapses"] and options["n"] > n_pre * n_post:
             raise Misfit(
                 "E513",

@@ -7,13 +7,14 @@ without a name, plots of an unknown kind, and options that a plot does not take.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.diagnostics import Collector, Span
+from snnlang.frozen import dataclass, field
 from snnlang.model.assemble import Opened
 from snnlang.model.frame import Finder, Frame, InputDraft, Link, Place, PopulationDraft, _unravel, source_of
 from snnlang.model.model import Neuron

@@ -407,6 +407,9 @@ class Resolver:
         if not isinstance(number, tree.Number) or is_plain(unit):
             return False
         text = f"{text_of(node)} {shown}" if not shown.startswith("1/") else f"{text_of(node)}{shown[1:]}"
+        if any(exponent.denominator != 1 for exponent in unit.exponents):  # the square root of a unit has no name
+            square = describe(unit * unit)
+            text = f"{text_of(node)}*sqrt({f'1/(1 {square[2:]})' if square.startswith('1/') else f'1 {square}'})"
         self.collector.error(
             "E210",
             f"a bare number where {quantity_of(shown)} is needed",

@@ -28,6 +28,7 @@ SETTINGS: dict[str, str] = {
     "precision": "word",
     "target": "word",
     "threads": "whole",
+    "math": "word",
     "record_initial": "truth",
 }
 #: Settings of ``train`` besides; those marked True must be given.
@@ -50,7 +51,11 @@ TRAIN_SETTINGS: dict[str, bool] = {
     "validate": False,
 }
 METHODS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")
-WORDS = {"precision": ("float64", "float32"), "target": ("auto", "numpy", "interpreter", "c", "cuda")}
+WORDS = {
+    "precision": ("float64", "float32"),
+    "target": ("auto", "numpy", "interpreter", "c", "cuda"),
+    "math": ("fast", "strict"),
+}
 DEFAULT_DT = 0.1
 
 

@@ -7,10 +7,10 @@ asks it and reports. A unit of ``None`` means that a mistake was already reporte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from snnlang.diagnostics import Span
+from snnlang.frozen import dataclass, field
 from snnlang.model.expression import Constant, Expr
 from snnlang.model.model import Function, Scope
 from snnlang.model.units import ONE, Unit

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from snnlang.frozen import dataclass
 from snnlang.model import expression as e
 from snnlang.model.algebra import intern, resolve_factors, write_factors
 from snnlang.model.expression import Expr

@@ -7,8 +7,9 @@ the model and float32 keeps its precision. A dimension is a tuple of exponents o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
+
+from snnlang.frozen import dataclass
 
 Exponents = tuple[Fraction, Fraction, Fraction, Fraction, Fraction]
 

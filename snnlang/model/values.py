@@ -23,6 +23,7 @@ from snnlang.model.suggest import listing
 from snnlang.model.symbols import Names
 from snnlang.model.typed import Counters, Typed
 from snnlang.model.units import ONE, TIME, Unit, describe
+from snnlang.reading import consult
 from snnlang.syntax import tree
 
 #: No dimension, count or index may exceed this (memory is estimated later, with better numbers).
@@ -271,6 +272,11 @@ class Reader:
         return numbers(found[name], f"the array '{name}'", call.span, self.collector)
 
 
+def loads(expr: tree.Expression) -> bool:
+    """Whether an expression is ``load(…)``, perhaps times a unit."""
+    return _load_of(expr) is not None
+
+
 def _load_of(expr: tree.Expression) -> tuple[tree.Call, tree.Expression | None] | None:
     def is_load(part: tree.Expression) -> bool:
         return isinstance(part, tree.Call) and isinstance(part.function, tree.Name) and part.function.id == "load"
@@ -289,9 +295,11 @@ def _load_of(expr: tree.Expression) -> tuple[tree.Call, tree.Expression | None] 
 def locate(name: str, span: Span | None) -> Path:
     """A file named in a text: beside that text first, then in the working directory."""
     path = Path(name).expanduser()
+    consult(path)
     if path.is_absolute() or span is None:
         return path
     beside = Path(span.source.name).parent / path
+    consult(beside)
     return beside if beside.exists() or not path.exists() else path
 
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -50,6 +47,8 @@ def save(recording: Recording, path: str | Path) -> None:
 
 def load(path: str | Path) -> Recording:
     """Read a recording; the arrays of a directory are memory maps. Raises E822 for anything else."""
+    import zipfile
+
     source = Path(path)
     try:
         if source.is_dir():
@@ -212,6 +211,8 @@ def _read(contents: dict[str, Any], array: Callable[[str], NDArray[Any]], place:
 
 
 def _write_archive(recording: Recording, path: Path) -> None:
+    import zipfile  # like tempfile and shutil below slow to import, and a run that keeps nothing needs none of them
+
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         text = json.dumps(header(recording))
         for name, array in ((HEADER, np.array(text)), *arrays(recording)):
@@ -227,6 +228,8 @@ class directory_atomically:
     """
 
     def __init__(self, path: str | Path) -> None:
+        import tempfile
+
         self.path = Path(path)
         require_replaceable(self.path)
         try:
@@ -241,6 +244,8 @@ class directory_atomically:
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         if problem is not None:
+            import shutil
+
             shutil.rmtree(self.temporary, ignore_errors=True)
             if isinstance(problem, OSError):
                 raise refuse(self.path, problem.strerror or str(problem)) from None
@@ -249,6 +254,9 @@ class directory_atomically:
 
     def finish(self) -> None:
         """Rename the temporary directory to its final name."""
+        import shutil
+        import tempfile
+
         try:
             mask = os.umask(0)
             os.umask(mask)

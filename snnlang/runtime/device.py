@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from snnlang.codegen.plan import Plan
+from snnlang.diagnostics import Diagnostic, SnnError, error
+from snnlang.frozen import dataclass
+from snnlang.prepared import kept
+
+if TYPE_CHECKING:
+    from snnlang.codegen.native_code import NativeCode
 
 
 class Device(Protocol):
@@ -40,18 +46,67 @@ class Device(Protocol):
     def synapses(self, connectivity: str) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
 
-def make_device(plan: Plan, target: str) -> tuple[Device, str]:
-    """A device for ``auto``, ``numpy`` or ``interpreter``, and the name of what was chosen."""
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A device, the name of its target, and what must be said about the choice (W733)."""
+
+    device: Device
+    target: str
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def make_device(
+    plan: Plan, target: str, *, threads: int | None = None, math: Literal["fast", "strict"] = "fast", identity: str = ""
+) -> Chosen:
+    """A device for a target: ``c``, ``numpy``, ``interpreter``, or ``auto``: c where a C compiler works, else numpy with a warning.
+
+    ``threads`` and ``math`` concern c alone; ``identity`` names the plan whose code may be kept (:func:`snnlang.prepared.kept`).
+    Raises E711 (no such target), E733 to E736 (compiler; ``auto`` only on E735, our mistake).
+    """
     match target:
-        case "auto" | "numpy":
+        case "auto":
+            warning = fallback()
+            if warning is None:
+                try:
+                    return make_device(plan, "c", threads=threads, math=math, identity=identity)
+                except SnnError as problem:
+                    first = problem.diagnostics[0]
+                    if first.code not in ("E734", "E736"):
+                        raise
+                    warning = _fallen(first.message)
+            chosen = make_device(plan, "numpy", identity=identity)
+            return Chosen(chosen.device, chosen.target, (warning,))
+        case "c":
+            from snnlang.runtime.device_c import NativeDevice
+
+            def printed() -> NativeCode:
+                from snnlang.codegen.target_c import emit
+
+                return emit(plan, math=math)
+
+            code = kept(identity, f"c {math}", printed)
+            return Chosen(NativeDevice(plan, threads=threads, math=math, code=code), "c")
+        case "numpy":
             from snnlang.runtime.device_numpy import NumpyDevice
 
-            return NumpyDevice(plan), "numpy"
+            return Chosen(NumpyDevice(plan, identity), "numpy")
         case "interpreter":
             from snnlang.runtime.device_interpreter import InterpreterDevice
 
-            return InterpreterDevice(plan), "interpreter"
+            return Chosen(InterpreterDevice(plan), "interpreter")
         case _:
-            from snnlang.diagnostics import error
+            raise error("E711", f"`{target}` is no target of this version", help="use auto, c, numpy or interpreter")
 
-            raise error("E711", f"`{target}` is no target of this version", help="use auto, numpy or interpreter")
+
+def fallback() -> Diagnostic | None:
+    """W733 where ``auto`` must do with NumPy because there is no C compiler; starts no process."""
+    from snnlang.runtime.compiler import find, missing
+
+    return (
+        None if find() is not None else _fallen(missing().message.removeprefix("the target c needs a C compiler, and "))
+    )
+
+
+def _fallen(reason: str) -> Diagnostic:
+    message = f"NumPy runs this, more slowly than C: {reason}; 'pip install snnlang[cc]' brings a compiler"
+    return Diagnostic("W733", message, severity="warning")

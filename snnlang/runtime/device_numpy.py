@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import linecache
+import marshal
 import math
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from snnlang.codegen.connectivity import Built, generate
 from snnlang.codegen.plan import Array, EventRecorder, Plan, ValueRecorder
-from snnlang.codegen.target_numpy import emit
+from snnlang.frozen import dataclass, field
+from snnlang.prepared import kept
 
 Values = NDArray[Any]
 
@@ -45,11 +46,11 @@ class Snapshot:
 class NumpyDevice:
     """Runs a plan with whole-array code. See the methods; no method checks the user's numbers."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, identity: str = "") -> None:
         self.plan = plan
         self.step = 0
-        self.text = emit(plan).text
-        self._functions = _load(self.text, plan.name)
+        self.text, code = kept(identity, "numpy", lambda: _printed(plan))
+        self._functions = _functions(self.text, code, plan.name)
         self.memory = Memory()
         for c in plan.connectivities.values():
             self.memory.synapses[c.name] = generate(c, plan.streams[c.stream] if c.stream else None)
@@ -196,11 +197,23 @@ class NumpyDevice:
         return steps, rows
 
 
-def _load(text: str, name: str) -> dict[str, Callable[..., None]]:
+def _printed(plan: Plan) -> tuple[str, bytes]:
+    """The text of a plan's module, and what Python compiles it to."""
+    from snnlang.codegen.target_numpy import emit
+
+    text = emit(plan).text
+    return text, marshal.dumps(compile(text, _file(text, plan.name), "exec"))
+
+
+def _file(text: str, name: str) -> str:
+    """What tracebacks call the module."""
+    return f"<snn {name} numpy {zlib.crc32(text.encode()):08x}>"
+
+
+def _functions(text: str, code: bytes, name: str) -> dict[str, Callable[..., None]]:
     """The functions of a printed module; its lines are shown in tracebacks."""
-    file = f"<snn {name} numpy {abs(hash(text)):x}>"
+    file = _file(text, name)
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    code: CodeType = compile(text, file, "exec")
     space: dict[str, Any] = {"__name__": f"snn_{name}"}
-    exec(code, space)
+    exec(marshal.loads(code), space)
     return space

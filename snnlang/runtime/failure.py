@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from snnlang.codegen import kernel as k
 from snnlang.codegen.plan import Array, Launch, Plan
 from snnlang.diagnostics import Diagnostic, Span
+from snnlang.frozen import dataclass
 from snnlang.runtime.device import Device
 from snnlang.runtime.naming import flat, written
 from snnlang.runtime.one_item import Machine, Reader, Unknown, Value, text

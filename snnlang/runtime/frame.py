@@ -5,12 +5,12 @@ Colours are Okabe and Ito's, which people of all colour vision tell apart; a pop
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnlang.frozen import dataclass
 from snnlang.runtime.recording import Recording, Values
 
 if TYPE_CHECKING:

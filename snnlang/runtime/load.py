@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnlang.diagnostics import Diagnostic, Source
 from snnlang.model.model import Program
+from snnlang.runtime.advance import Origin
 from snnlang.runtime.quantity import milliseconds
 from snnlang.runtime.recording import Recording
 from snnlang.runtime.run import run
-from snnlang.runtime.simulation import Origin, Simulation
+from snnlang.runtime.simulation import Simulation
 
 if TYPE_CHECKING:
     from snnlang.model.elaborate import Overrides
+    from snnlang.runtime.agreement import Agreement
 
 
 class Model:
@@ -52,6 +54,8 @@ class Model:
         experiment: str | None = None,
         *,
         target: str = "auto",
+        threads: int | None = None,
+        math: str | None = None,
         dt: Any = None,
         duration: Any = None,
         seed: int | None = None,
@@ -66,12 +70,16 @@ class Model:
 
         Times are texts (``"10 ms"``) or numbers of ms; ``set`` gives parameters of the network and settings other values, as texts of the
         language or numbers in internal units; ``data`` gives arrays by name to ``present`` and to inputs. ``precision`` is ``float64`` or
-        ``float32``. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory that is written while running.
+        ``float32``. ``target`` is ``auto`` (c, else numpy), ``c``, ``numpy`` or ``interpreter``; ``threads`` (default: as many as pay) and
+        ``math`` (``fast``, ``strict``) are for c. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory
+        that is written while running.
         """
         from snnlang.compile import prepare
 
         began = time.perf_counter()
-        prepared = prepare(self.program, overrides(dt, duration, seed, precision, method, target, set), experiment)
+        prepared = prepare(
+            self.program, overrides(dt, duration, seed, precision, method, target, set, threads, math), experiment
+        )
         preparing = time.perf_counter() - began
         return run(prepared, progress=progress, out=out, data=data, model_hash=self.hash, preparing=preparing)
 
@@ -80,6 +88,8 @@ class Model:
         experiment: str | None = None,
         *,
         target: str = "auto",
+        threads: int | None = None,
+        math: str | None = None,
         dt: Any = None,
         duration: Any = None,
         seed: int | None = None,
@@ -94,17 +104,48 @@ class Model:
         from snnlang.compile import prepare
 
         began = time.perf_counter()
-        prepared = prepare(self.program, overrides(dt, duration, seed, precision, method, target, set), experiment)
+        prepared = prepare(
+            self.program, overrides(dt, duration, seed, precision, method, target, set, threads, math), experiment
+        )
         origin = Origin(self.hash, time.perf_counter() - began)
         return Simulation(
             prepared.experiment,
             prepared.plan,
             target=prepared.target,
+            threads=prepared.threads,
+            math=prepared.math,
             data=data,
             out=out,
             progress=progress,
             origin=origin,
         )
+
+    def verify(
+        self,
+        experiment: str | None = None,
+        *,
+        targets: Sequence[str] | None = None,
+        threads: int | None = None,
+        math: str | None = None,
+        dt: Any = None,
+        duration: Any = None,
+        seed: int | None = None,
+        precision: str | None = None,
+        method: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Agreement:
+        """Run the beginning of an experiment on every target of this machine (or on ``targets``) and compare: see ``snn verify``.
+
+        ``.agrees`` of the report says whether spikes are the same and numbers equal to rounding; ``print`` shows it as a table. Without
+        ``duration``, as much is run as the interpreter can do in a few seconds. The other arguments are those of :meth:`run`.
+        """
+        from snnlang.compile import prepare
+        from snnlang.runtime.agreement import verify
+
+        given = overrides(dt, duration, seed, precision, method, "auto", set, threads, math)
+        prepared = prepare(self.program, given, experiment)
+        return verify(prepared, targets=targets, threads=threads, whole=duration is not None, data=dict(data or {}))
 
     def __repr__(self) -> str:
         return f"<Model {self.name}: {', '.join(self.experiments) or 'no experiment'}>"
@@ -128,6 +169,8 @@ def overrides(
     method: str | None,
     target: str,
     values: Mapping[str, Any] | None,
+    threads: int | None = None,
+    math: str | None = None,
 ) -> Overrides:
     """What Python says instead of the text."""
     from snnlang.model.elaborate import Overrides
@@ -139,6 +182,8 @@ def overrides(
         method=method,
         precision=precision,
         target=None if target == "auto" else target,
+        threads=threads,
+        math=math,
         values={name: _plain_number(value) for name, value in (values or {}).items()},
     )
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,6 +40,8 @@ class Output:
             require_writable(path, "out")
             self.sink = Sink(bound=limit, beside=path.parent)
         else:
+            import shutil  # slow to import, and what stays in memory needs none of it
+
             self._place = archive.directory_atomically(path)
             self._cleaner = weakref.finalize(
                 self, shutil.rmtree, self._place.temporary, True
@@ -52,6 +52,9 @@ class Output:
         """Refuse values that would not fit on the disk they go to (E829)."""
         if self._place is None and size <= self.sink.bound:
             return
+        import shutil
+        import tempfile
+
         where = Path(tempfile.gettempdir()) if self.path is None else self.path.parent
         factor = 2 if self.path is not None and self._place is None else 1
         free = shutil.disk_usage(where).free
@@ -104,6 +107,8 @@ class Output:
     def discard(self) -> None:
         """Remove what is on disk."""
         if self._place is not None:
+            import shutil
+
             self.sink.close()
             shutil.rmtree(self._place.temporary, ignore_errors=True)
             self._settle()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from snnlang.frozen import dataclass
 from snnlang.model.network import PlotItem
 from snnlang.runtime.distributions import histogram, isi, phase, profile
 from snnlang.runtime.frame import Frame

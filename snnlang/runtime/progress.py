@@ -9,11 +9,15 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+#: Seconds of work before a bar appears.
+MOMENT = 0.4
 
 
 def wanted(progress: bool | None) -> bool:
@@ -22,14 +26,31 @@ def wanted(progress: bool | None) -> bool:
 
 
 class Bar:
-    """A progress bar on standard error; as a context manager it disappears at the end. ``show`` False: silent."""
+    """A progress bar on standard error; as a context manager it disappears at the end. ``show`` False: silent.
+
+    It appears when the work has lasted for a moment: to draw one takes as long as to run a small network.
+    """
 
     def __init__(self, title: str, total: int, *, show: bool, origin: int = 0) -> None:
         self._origin = origin
+        self._title = title
+        self._total = total
+        self._show = show
+        self._began = time.perf_counter()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        if not show:
-            return
+
+    def __enter__(self) -> Bar:
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _appear(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -42,25 +63,18 @@ class Bar:
             TextColumn("[bright_black]{task.fields[rate]}"),
         )
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5)
-        self._task = self._progress.add_task(title, total=total, rate="")
-
-    def __enter__(self) -> Bar:
-        if self._progress is not None:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._task = self._progress.add_task(self._title, total=self._total, rate="")
+        self._progress.start()
 
     def to(self, completed: int, rate: str = "") -> None:
         """Show that the run is at step ``completed`` (counted like ``origin``, the step at which it began)."""
+        if self._show and self._progress is None and time.perf_counter() - self._began > MOMENT:
+            self._appear()
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=completed - self._origin, rate=rate)
 
     def retitle(self, title: str) -> None:
+        self._title = title
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=title)
 

@@ -7,7 +7,6 @@ It refuses names that were not recorded, with the nearest name that was.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.diagnostics import Diagnostic, SnnError, error
+from snnlang.frozen import dataclass, field
 from snnlang.model.network import PlotItem
 from snnlang.model.suggest import help_for, listing
 

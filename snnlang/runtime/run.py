@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnlang.runtime.advance import Origin
 from snnlang.runtime.output import Output
 from snnlang.runtime.recording import Recording
-from snnlang.runtime.simulation import Origin, Simulation
+from snnlang.runtime.simulation import Simulation
 
 if TYPE_CHECKING:
     from snnlang.compile import Prepared
@@ -29,8 +29,7 @@ def run(
 
     ``out`` is a ``.npz`` file or a directory (see :mod:`snnlang.runtime.output`). After Ctrl-C the recording says where it ``stopped_at``.
     """
-    if not model_hash:
-        model_hash = hashlib.sha256(prepared.program.file.span.source.text.encode()).hexdigest()
+    model_hash = model_hash or prepared.model_hash
     swept = bool(prepared.points[0].values)
     results: list[Recording] = []
     if swept and out is not None:
@@ -42,13 +41,17 @@ def run(
             point.experiment,
             point.plan,
             target=prepared.target,
+            threads=prepared.threads,
+            math=prepared.math,
             data=data,
             out=None if swept else out,
             progress=progress,
             origin=origin,
             watch_all=False,
+            identity=point.identity,
         )
-        results.append(replace(simulation.complete(), warnings=prepared.warnings))
+        warnings = tuple(dict.fromkeys((*prepared.warnings, *simulation.warnings)))
+        results.append(replace(simulation.complete(), warnings=warnings))
         if results[-1].stopped_at is not None:
             break
     if not swept:
@@ -56,7 +59,7 @@ def run(
     made = replace(
         results[0].made, seconds=sum(r.made.seconds for r in results), preparing=sum(r.made.preparing for r in results)
     )
-    whole = Recording(made, plots=results[0].plots, sweep=tuple(results), warnings=prepared.warnings)
+    whole = Recording(made, plots=results[0].plots, sweep=tuple(results), warnings=results[0].warnings)
     if out is not None:
         whole.save(out)
         whole = replace(whole, place=Path(out))

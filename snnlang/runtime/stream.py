@@ -7,8 +7,6 @@ When the disk is full the last incomplete rows are cut off and E824 is raised by
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +84,8 @@ class Sink:
     def relieve(self) -> None:
         """Go from memory to disk when the bound is reached."""
         if self.directory is None and self.nbytes > self.bound:
+            import tempfile
+
             place = tempfile.mkdtemp(prefix=".snnlang-", suffix=".tmp", dir=self.beside)
             self.directory = Path(place)
             self.keeper = Keeper(self.directory)
@@ -178,6 +178,8 @@ class Keeper:
     """Removes a temporary directory when nobody needs it any more."""
 
     def __init__(self, directory: Path) -> None:
+        import shutil
+
         self.directory = directory
         self._finalizer = weakref.finalize(self, shutil.rmtree, directory, True)
 

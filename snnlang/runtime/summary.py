@@ -7,14 +7,15 @@ least three events (Softky & Koch 1993). Intervals that span a trial's boundary 
 
 from __future__ import annotations
 
-import io
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnlang.frozen import dataclass
+from snnlang.runtime.columns import columns
 from snnlang.runtime.recording import Events, Made, Recording
 
 
@@ -198,14 +199,8 @@ def table(recording: Recording) -> str:
     """The summary as text of at most 100 columns."""
     if recording.sweep:
         return "\n\n".join(f"{point_title(point)}\n{table(point)}" for point in recording.sweep)
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     summary = summarise(recording)
     timed = summary.time_unit == "ms"
-    stream = io.StringIO()
-    console = Console(file=stream, width=100, color_system=None, force_terminal=False, highlight=False)
     line = f"{summary.experiment}: {span(summary.duration, summary.time_unit)} simulated in {seconds(summary.seconds)}"
     if timed and math.isfinite(summary.seconds_per_second):
         line += f" ({number(summary.seconds_per_second)} s per simulated second)"
@@ -213,13 +208,11 @@ def table(recording: Recording) -> str:
         line += f", {summary.trials} trial{'s' if summary.trials != 1 else ''}"
     if summary.stopped_at is not None:
         line += f", stopped at {span(summary.stopped_at, summary.time_unit)}"
-    print(line, file=stream)
+    lines = [line]
     if summary.events:
-        rows = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for title in ("events", "neurons", "active", "count", "rate (Hz)" if timed else "per step", "CV of intervals"):
-            rows.add_column(title, justify="left" if title == "events" else "right")
-        for item in summary.events:
-            rows.add_row(
+        titles = ("events", "neurons", "active", "count", "rate (Hz)" if timed else "per step", "CV of intervals")
+        rows = [
+            (
                 item.label,
                 f"{item.neurons:,}",
                 f"{item.active:,}",
@@ -227,23 +220,27 @@ def table(recording: Recording) -> str:
                 number(item.rate),
                 number(item.cv),
             )
-        console.print(rows)
+            for item in summary.events
+        ]
+        lines += columns(titles, rows)
     if summary.values:
-        rows = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for title in ("values", "unit", "items", "samples", "least", "mean", "greatest"):
-            rows.add_column(title, justify="left" if title in ("values", "unit") else "right")
-        for value in summary.values:
-            rows.add_row(
-                value.label,
-                value.unit or "1",
-                f"{value.items:,}",
-                f"{value.samples:,}",
-                number(value.least),
-                number(value.mean),
-                number(value.greatest),
-            )
-        console.print(rows)
-    return "\n".join(text.rstrip() for text in stream.getvalue().split("\n") if text.strip())
+        lines += columns(
+            ("values", "unit", "items", "samples", "least", "mean", "greatest"),
+            [
+                (
+                    value.label,
+                    value.unit or "1",
+                    f"{value.items:,}",
+                    f"{value.samples:,}",
+                    number(value.least),
+                    number(value.mean),
+                    number(value.greatest),
+                )
+                for value in summary.values
+            ],
+            left=2,
+        )
+    return "\n".join(lines)
 
 
 def point_title(recording: Recording) -> str:

@@ -7,9 +7,9 @@ become wider than a line is left as it is. Only blanks change, never their kind 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
+from snnlang.frozen import dataclass
 from snnlang.syntax.wrap import WIDTH
 
 GAP = "   "

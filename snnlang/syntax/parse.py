@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from snnlang.diagnostics import Collector, Diagnostic, SnnError, Source, Span, error
+from snnlang.diagnostics import Collector, Diagnostic, SnnError, Source, Span
+from snnlang.reading import read_source
 from snnlang.syntax import tree
 from snnlang.syntax.build import Builder
 from snnlang.syntax.lex import MAXIMUM_DIAGNOSTICS, Tokens, split
@@ -68,34 +68,6 @@ def parse_expression(text: str, name: str) -> tree.Expression:
     if diagnostics or expression is None:
         raise SnnError(*diagnostics[:MAXIMUM_DIAGNOSTICS])
     return expression  # type: ignore[no-any-return]
-
-
-def read_source(path: str | Path) -> Source:
-    """The text of a file. Raises SnnError E001 where it cannot be read, E002 where it is not UTF-8."""
-    name = str(path)
-    try:
-        data = Path(path).read_bytes()
-    except IsADirectoryError:
-        raise error("E001", f"cannot read '{name}': it is a directory", help="name a `.snn` file in it") from None
-    except FileNotFoundError:
-        raise error("E001", f"cannot read '{name}': there is no such file", help="check the path; `snn new NAME` begins a file"
-                    ) from None
-    except OSError as problem:
-        raise error("E001", f"cannot read '{name}': {(problem.strerror or str(problem)).lower()}",
-                    help="name a file that you may read") from None
-    except ValueError:
-        raise error("E001", f"cannot read '{name!r}': this is no path", help="check the path") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        before = data[: problem.start].decode("utf-8", "replace")
-        source = Source(name, data.decode("utf-8", "replace"))
-        raise error(
-            "E002", f"the file is not UTF-8: byte {problem.start} is 0x{data[problem.start]:02X}",
-            Span(source, len(before), len(before) + 1), "unreadable from here",
-            help="save the file as UTF-8" + (" (it looks like UTF-16)" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""),
-        ) from None
-    return Source(name, text.replace("\r\n", "\n"))
 
 
 def source_span(source: Source) -> Span:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from snnlang.diagnostics import Diagnostic, Fix, Label, Source, Span
+from snnlang.frozen import dataclass
 from snnlang.syntax.expected import describe_choices, describe_token
 from snnlang.syntax.lex import Tokens
 from snnlang.syntax.table import Table

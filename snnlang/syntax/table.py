@@ -1,27 +1,27 @@
-"""The parse table: built by lark from ``snn.lark``, kept in a cache, and loaded without importing lark.
+"""The parse table: built by lark from ``snn.lark``, shipped as ``table.json``, and loaded without importing lark.
 
-lark proves the grammar LALR(1) and computes the table in about half a second; a table that is already known is read in a
-few milliseconds. The cache file is plain JSON below the user's cache directory, which names the grammar and the version of
-lark it was made from; it is written under a temporary name and renamed, and a place that cannot be written is no error.
+lark proves the grammar LALR(1) and computes the table in about half a second; the table that is shipped is read in a few milliseconds.
+It names the grammar it was made from. For a grammar under work the table is computed and kept in the user's cache, and
+``python -m snnlang.syntax.table`` writes it anew; a test compares what is shipped with what lark makes of the grammar.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import sys
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from snnlang import cache
+from snnlang.frozen import dataclass
+
 GRAMMAR = Path(__file__).with_name("snn.lark")
+SHIPPED = Path(__file__).with_name("table.json")
 STARTS = ("start", "expression_only")
-_FORMAT = 2  # of the cached file; a change of anything below that alters its meaning counts it up
+_FORMAT = 3  # of the file; a change of anything below that alters its meaning counts it up
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,74 +53,46 @@ class Table:
 
 @lru_cache(maxsize=1)
 def load_table() -> Table:
-    """The table of the shipped grammar, from the cache if it is there."""
+    """The table of the grammar that stands beside it: the shipped one, else one from the cache, else a new one."""
     grammar = GRAMMAR.read_text(encoding="utf-8")
-    path = _cache_path(grammar)
-    if path is not None:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["identity"] == _identity(grammar):
-                return _decode(data)
-    data = {"identity": _identity(grammar), **build_table(grammar)}
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    if path is not None:
-        _store(path, text)
-    return _decode(json.loads(text))
+    with contextlib.suppress(OSError):
+        table = _read(SHIPPED.read_bytes(), grammar)
+        if table is not None:
+            return table
+    key = cache.key(identity(grammar), grammar)
+    table = _read(cache.read("grammar", key, ".json") or b"", grammar)
+    if table is None:
+        text = table_text(grammar)
+        cache.write("grammar", key, text.encode(), ".json")
+        table = _decode(json.loads(text))
+    return table
 
 
-def cache_directory() -> Path | None:
-    """Where the table is kept: ``$XDG_CACHE_HOME/snnlang`` or the platform's like; None where there is no home."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    if named and os.path.isabs(named):
-        return Path(named) / "snnlang"
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "snnlang" / "Cache"
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "snnlang"
+def identity(grammar: str) -> str:
+    """What a table depends on: this module's format and the grammar, by length and checksum."""
+    data = grammar.encode()
+    return f"{_FORMAT} {len(data)} {zlib.crc32(data):08x}"
 
 
-def _cache_path(grammar: str) -> Path | None:
-    directory = cache_directory()
-    if directory is None:
-        return None
-    return directory / f"grammar-{zlib.crc32(_identity(grammar).encode()):08x}.json"
+def table_text(grammar: str) -> str:
+    """The table as JSON, a line for each part and state."""
+    parts = [f'"identity": {json.dumps(identity(grammar))}']
+    for name, value in build_table(grammar).items():
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(value, list):
+            lines = ",\n".join(json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in value)
+            text = f"[\n{lines}\n]"
+        parts.append(f'"{name}": {text}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _identity(grammar: str) -> str:
-    """What a table depends on; kept in the cached file and compared, so that its short name need not be unique."""
-    return f"{_FORMAT}\n{_lark_version()}\n{grammar}"
-
-
-def _lark_version() -> str:
-    """What lark says its version is, read from its text: importing it, or the packages' metadata, would cost more."""
-    spec = find_spec("lark")
-    if spec is None or spec.origin is None:
-        return "?"
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        match = re.search(r"__version__[^=]*=\s*(\S+)", Path(spec.origin).read_text(encoding="utf-8"))
-        if match is not None:
-            return match[1]
-    return "?"
-
-
-def _store(path: Path, text: str) -> None:
-    """Write whole or not at all; processes that race write the same bytes."""
-    import tempfile  # not needed where the cache is warm, and slow to import
-
-    name = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".grammar-", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except OSError:
-        if name is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+def _read(data: bytes, grammar: str) -> Table | None:
+    """A table from its file; None when it is of another grammar, or damaged."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
+        found = json.loads(data)
+        if found["identity"] == identity(grammar):
+            return _decode(found)
+    return None
 
 
 def build_table(grammar: str) -> dict[str, Any]:
@@ -223,8 +195,8 @@ def _terminals(terminals: Any, grammar: str) -> tuple[dict[str, str], list[list[
 def _decode(data: dict[str, Any]) -> Table:
     intern = sys.intern
     return Table(
-        rows=tuple({intern(symbol): action for symbol, action in row.items()} for row in data["rows"]),
-        gotos=tuple({intern(symbol): state for symbol, state in goto.items()} for goto in data["gotos"]),
+        rows=tuple(data["rows"]),  # the reader of JSON makes equal keys one string
+        gotos=tuple(data["gotos"]),
         rules=tuple(
             Rule(intern(left), size, intern(action), tuple((position, splice) for position, splice in picks))
             for left, size, action, picks in data["rules"]
@@ -234,3 +206,9 @@ def _decode(data: dict[str, Any]) -> Table:
         keywords={intern(word): intern(terminal) for word, terminal in data["keywords"].items()},
         patterns=tuple((intern(name), text) for name, text in data["patterns"]),
     )
+
+
+if __name__ == "__main__":
+    from snnlang.files import write_text
+
+    write_text(SHIPPED, table_text(GRAMMAR.read_text(encoding="utf-8")))

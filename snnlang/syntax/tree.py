@@ -6,10 +6,10 @@ means; that is the checker's work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from snnlang.diagnostics import Span
+from snnlang.frozen import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,7 +206,7 @@ def test_compile_into_a_file_is_refused(snn: Snn, good: Path, tmp_path: Path) ->
 def test_ctrl_c_keeps_what_was_recorded(good: Path, tmp_path: Path) -> None:
     # a job in the background of a shell inherits that Ctrl-C is ignored: take the usual answer back
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import snnlang.cli as c; c.main()"
-    arguments = ["run", str(good), "short", "--duration", "1000 s", "--out", "kept.npz"]
+    arguments = ["run", str(good), "short", "--duration", "1000 s", "--out", "kept.npz", "--target", "numpy"]
     command = [sys.executable, "-c", start, *arguments]
     out = err = ""
     for patience in (3, 9, 27):  # a busy machine may still be starting when the signal comes: then wait longer

@@ -124,6 +124,37 @@ def test_exit_codes(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_machine_without_memory_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(program_module.program, "get_command", lambda *_: click.Command("check", callback=fail))
+    assert program_module.run(["check"]) == 1
+    assert capsys.readouterr().err == (
+        "error[E805]: the memory of this machine is not enough\n"
+        "  = help: make the network smaller, record less, or use --precision float32\n\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "help"),
+    [
+        (("models", "LIFF"), "there is no model 'LIFF' in the standard library", "did you mean 'LIF'?"),
+        (
+            ("show", "good.snn", "--stage", "tree", "--model", "Cel"),
+            "there is no item 'Cel' in good.snn",
+            "did you mean 'Cell'?",
+        ),
+    ],
+)
+def test_there_is_nothing_of_that_name(
+    snn: Snn, good: Path, arguments: tuple[str, ...], message: str, help: str
+) -> None:
+    outcome = snn(*arguments)
+    assert outcome.code == 1
+    assert outcome.err == f"error[E804]: {message}\n  = help: {help}\n\n"
+
+
 def test_colours_only_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -184,7 +215,11 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 def test_a_full_disk_and_a_closed_output_give_one_line(tmp_path: Path) -> None:
     for redirection, expected in ((">/dev/full", 1), (">&-", 0)):
         finished = subprocess.run(
-            f"{sys.executable} -m snnlang models {redirection}", shell=True, text=True, capture_output=True, cwd=tmp_path
+            f"{sys.executable} -m snnlang models {redirection}",
+            shell=True,
+            text=True,
+            capture_output=True,
+            cwd=tmp_path,
         )
         assert finished.returncode == expected
         assert "internal error" not in finished.stderr

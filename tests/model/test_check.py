@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from snnlang.model import expression as e
-from snnlang.model.check import cannot_run
+from snnlang.model.check import cannot_run_model
 
 Checked = Callable[..., tuple[Any, list[Any]]]
 GOOD = sorted((Path(__file__).parent / "good").glob("*.snn"))
@@ -157,17 +157,11 @@ synapse Pruned:
         if w < 0.01:
             remove
         for vacant: create(w = 0.1)
-
-network Empty:
-    input image[2]
-
-train Empty:
-    epochs = 3
 """)
     assert not found
-    codes = [(d.code, d.span.text if d.span else "") for d in cannot_run(program)]
-    assert codes[:2] == [("E792", "Empty"), ("E791", "remove")]
-    assert all(code == "E791" for code, _ in codes[1:])
+    refused = cannot_run_model(program.scope.synapses["Pruned"])
+    assert {d.code for d in refused} == {"E791"}
+    assert [d.span.text for d in refused if d.span is not None][0:1] == ["remove"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ def test_every_page_has_a_code_in_the_source() -> None:
     assert [path.stem for path in PAGES if path.stem not in text] == []
 
 
+def test_every_code_is_proven() -> None:
+    """Each code is named by a wrong program with its expected text, or by a test."""
+    tests = ROOT / "tests"
+    named: set[str] = set()
+    for file in [*sorted(tests.rglob("*.py")), *sorted((tests / "model" / "bad").glob("*.txt"))]:
+        named.update(re.findall(r"\b[EW]\d{3}\b", file.read_text(encoding="utf-8")))
+    unproven = [path.stem for path in PAGES if path.stem not in named]
+    assert unproven == [], "write tests/model/bad/CODE_slug.snn, or a test that names the code"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
 def test_links_lead_somewhere(path: Path) -> None:
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -14,13 +14,17 @@ ROOT = Path(__file__).parents[2]
 # What each room may see besides itself. The street runs from the first to the last; export and the language server
 # stand beside it.
 STREET = (
+    "frozen",
     "diagnostics",
+    "cache",
     "files",
+    "reading",
     "syntax",
     "model",
     "dynamics",
     "codegen",
     "compile",
+    "prepared",
     "explain",
     "runtime",
     "builder",
@@ -31,6 +35,7 @@ SEES["export"] = ("diagnostics", "files", "syntax", "model", "dynamics")
 SEES["lsp"] = ("diagnostics", "files", "syntax", "model")
 SEES["stdlib"] = ()
 SEES["model"] = (*SEES["model"], "stdlib")  # where the library lies
+SEES["prepared"] = (*SEES["prepared"], "stdlib")
 SEES["cli"] = (*SEES["cli"], "export", "stdlib")
 SEES["__main__"] = ("cli",)
 SEES["__init__"] = tuple(SEES)
@@ -105,6 +110,60 @@ def run_python(code: str) -> str:
 def test_import_snnlang_is_small() -> None:
     heavy = ("cupy", "pygls", "nir", "matplotlib", "sympy", "lark", "rich", "numpy", "click", "neo")
     code = f"import sys, snnlang; print(' '.join(m for m in {heavy!r} if m in sys.modules))"
+    assert run_python(code) == ""
+
+
+NEEDLESS_WARM = (
+    *("lark", "sympy", "rich", "matplotlib", "tempfile", "shutil", "zipfile", "subprocess", "csv", "difflib"),
+    *(
+        "snnlang.syntax.parse",
+        "snnlang.syntax.tree",
+        "snnlang.syntax.format",
+        "snnlang.model.check",
+        "snnlang.model.elaborate",
+    ),
+    *(
+        "snnlang.model.library",
+        "snnlang.dynamics",
+        "snnlang.codegen.lower",
+        "snnlang.codegen.simplify",
+        "snnlang.explain",
+    ),
+    *(
+        "snnlang.codegen.target_numpy",
+        "snnlang.codegen.target_c",
+        "snnlang.codegen.c_kernel",
+        "snnlang.codegen.numpy_kernel",
+    ),
+    *("snnlang.codegen.interpret", "snnlang.runtime.plotting"),
+)
+
+
+@pytest.mark.parametrize("target", ["numpy", "c"])
+def test_a_warm_run_imports_little(target: str, tmp_path: Path) -> None:
+    """What was prepared and compiled before is run without parser, checker, lowering, printers and compiler."""
+    if target == "c":
+        from snnlang.runtime.compiler import find
+
+        if find() is None:
+            pytest.skip("no C compiler")
+    code = (
+        f"import os, sys; os.environ['SNN_CACHE_DIR'] = {str(tmp_path)!r}; from snnlang.cli.program import run;"
+        "from snnlang import prepared; prepared.package = lambda: 'a tree that nobody edits meanwhile';"
+        f"run(['run', {str(ROOT / 'benchmarks' / 'cuba.snn')!r}, '--duration', '1ms', '--target', {target!r}, '--quiet']);"
+        f"print(' '.join(m for m in {NEEDLESS_WARM!r} if m in sys.modules))"
+    )
+    cold = run_python(code).split()
+    assert "snnlang.codegen.lower" in cold
+    assert "sympy" not in cold  # where an exact step is known without it
+    assert "lark" not in cold  # the table is shipped
+    assert run_python(code) == ""
+
+
+def test_checking_imports_no_device() -> None:
+    path = str(ROOT / "benchmarks" / "cuba.snn")
+    heavy = ("lark", "sympy", "snnlang.runtime.simulation", "snnlang.codegen.lower", "tempfile")
+    code = f"import sys, snnlang; snnlang.check({path!r}); print(' '.join(m for m in {heavy!r} if m in sys.modules))"
     assert run_python(code) == ""
 
 

@@ -44,12 +44,19 @@ def test_links_are_relative_and_point_at_the_top() -> None:
 
 def test_every_data_file_is_named_by_package_data() -> None:
     """Files of a package that are neither Python nor named in package-data would not ship."""
-    shipped = {".py", ".lark", ".md", ".snn", ".h"}
-    named = {"py.typed"}
-    for place in ("snnlang", "codegen", "stdlib"):
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"^\[tool.setuptools.package-data\]\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    patterns = {
+        name: re.findall(r'"([^"]+)"', line)
+        for name, line in re.findall(r'^"([\w.]+)" = \[(.*)\]', block.group(1), re.M)
+    }
+    for place, package in (("snnlang", "snnlang"), ("codegen", "snnlang.codegen"), ("stdlib", "snnlang.stdlib")):
+        shipped = {path for pattern in patterns[package] for path in (ROOT / place).glob(pattern)}
         for path in (ROOT / place).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
-                assert path.suffix in shipped or path.name in named, f"{path.relative_to(ROOT)} would not ship"
+            inside = path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+            if inside and path.suffix != ".py":
+                assert path in shipped, f"{path.relative_to(ROOT)} would not ship"
     for page in (ROOT / "snnlang").rglob("*.md"):
         assert page.parent == ROOT / "snnlang" / "pages", f"{page} is not in snnlang/pages"
 

@@ -254,7 +254,19 @@ def test_ctrl_c_on_the_command_line_keeps_the_recording(tmp_path: Path) -> None:
     (tmp_path / "net.snn").write_text(NET, encoding="utf-8")
     # a job in the background of a shell inherits that Ctrl-C is ignored: take the usual answer back
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import snnlang.cli as c; c.main()"
-    command = [sys.executable, "-c", start, "run", "net.snn", "--duration", "3000s", "--out", "x.npz"]
+    command = [
+        sys.executable,
+        "-c",
+        start,
+        "run",
+        "net.snn",
+        "--duration",
+        "3000s",
+        "--out",
+        "x.npz",
+        "--target",
+        "numpy",
+    ]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(6)

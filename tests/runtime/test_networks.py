@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import correlate2d
 
 import snnlang
+from snnlang.runtime.compiler import find
 
 Array = NDArray[np.float64]
 CELLS = """
@@ -55,7 +56,8 @@ def literal(array: Any) -> str:
     return repr(float(array)) if np.ndim(array) == 0 else "[" + ", ".join(literal(item) for item in array) + "]"
 
 
-TARGETS = pytest.mark.parametrize("target", ["numpy", "interpreter"])
+COMPILED = pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))
+TARGETS = pytest.mark.parametrize("target", ["numpy", "interpreter", COMPILED])
 
 
 @TARGETS

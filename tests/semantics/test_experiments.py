@@ -194,7 +194,9 @@ simulate Net:
     times = np.arange(1, 601) * 0.1
     at = np.array([10.0, 17.0, 24.0])
 
-    def kernel(s: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def kernel(
+        s: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         return np.where(s >= -1e-9, np.exp(-s / 20) - np.exp(-s / 5), 0)
 
     v = sum(kernel(times - spike) for spike in at)
@@ -227,7 +229,7 @@ simulate Net:
     model = snnlang.load(text)
     simulation = model.simulation(data={"images": (np.array([[0.0], [1.0], [3.0]]), np.array([0, 1, 2]))})
     for trial in simulation.trials():
-        simulation.reward = float(trial.counts("p")[0]) + 10*trial.index
+        simulation.reward = float(trial.counts("p")[0]) + 10 * trial.index
     # counts per trial 0, 1, 4 and 10 per index
     assert simulation.weights("pq") == pytest.approx([1 + 0 + 11 + 24])
 

@@ -123,7 +123,9 @@ def test_targets_of_one_connect_draw_graphs_of_their_own(run: Run) -> None:
 
 def test_sums_per_pre_neuron(run: Run) -> None:
     recording = run(
-        SOURCE + PASS + "synapse Q:\n    weight w = 1\n    on pre:\n        deliver w\n        w *= 1 / sum(w, per pre)\n"
+        SOURCE
+        + PASS
+        + "synapse Q:\n    weight w = 1\n    on pre:\n        deliver w\n        w *= 1 / sum(w, per pre)\n"
         "network N:\n    population s[2]: S(period = 2)\n    population a[3]: P\n"
         "    connect c = s -> a.x: dense via Q, w = [[1, 2, 3], [2, 2, 4]]\n"
         "simulate N:\n    duration = 4\n    record a.u, c.w\n"

@@ -140,7 +140,12 @@ def test_edges_of_a_file_bring_weights_and_delays(run: Run, tmp_path: object) ->
     """
     recording = run_net(run, lines, "c.total", 5)
     assert [list(row) for row in recording["c.total"]] == [  # type: ignore[index]
-        [0, 0], [5, 0], [5, 11], [5, 18], [5, 18]]
+        [0, 0],
+        [5, 0],
+        [5, 11],
+        [5, 18],
+        [5, 18],
+    ]
 
 
 def test_blocks_are_networks_inside_networks(run: Run) -> None:

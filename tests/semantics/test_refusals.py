@@ -72,7 +72,9 @@ def test_training() -> None:
 
 
 def test_a_period_is_one_number() -> None:
-    found = refused("connect a -> b.z: dense via S(T = normal(5 ms, 1 ms))", rule("on every T: w *= 0.9", "    param T = 5 ms\n"))
+    found = refused(
+        "connect a -> b.z: dense via S(T = normal(5 ms, 1 ms))", rule("on every T: w *= 0.9", "    param T = 5 ms\n")
+    )
     assert found.code in ("E725", "E425")
 
 
@@ -117,7 +119,9 @@ def test_a_bound_input_is_not_driven() -> None:
 
 def test_a_constant_weight_that_is_set_later_is_kept_per_synapse() -> None:
     text = BASE.format(
-        lines="connect ab = a -> b.z: dense, w = 1", extra="", settings="at 5 ms: ab.w = uniform(2, 3)\nrecord ab.w".replace("\n", "\n    ")
+        lines="connect ab = a -> b.z: dense, w = 1",
+        extra="",
+        settings="at 5 ms: ab.w = uniform(2, 3)\nrecord ab.w".replace("\n", "\n    "),
     )
     w = snnlang.load(text).run(progress=False)["ab.w"]
     assert (w[3] == 1).all()

@@ -1,4 +1,4 @@
-"""Runs a text of the language on a target; every number of the library is asked of the interpreter and of NumPy."""
+"""Runs a text of the language on a target; every number of the library is asked of the interpreter and of every target."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import snnlang
+from snnlang.runtime.compiler import find
 from snnlang.runtime.recording import Recording
 
 Run = Callable[..., Recording]
@@ -23,7 +24,10 @@ def runner(target: str) -> Run:
     return run
 
 
-@pytest.fixture(params=["interpreter", "numpy"])
+needs_compiler = pytest.mark.skipif(find() is None, reason="no C compiler")
+
+
+@pytest.fixture(params=["interpreter", "numpy", pytest.param("c", marks=needs_compiler)])
 def run(request: pytest.FixtureRequest) -> Run:
     """Runs on each target in turn."""
     return runner(request.param)

@@ -62,23 +62,40 @@ def test_every_unit_name_is_read_as_one(name: str) -> None:
         assert tuple((factor.name, factor.exponent) for factor in literal.unit) == expected
 
 
-def fresh(tmp_path: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    script = "from snnlang.syntax.table import load_table; import sys; load_table();" + code
-    return subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, timeout=60, check=False,
-                          env={"PATH": "", "HOME": str(tmp_path), **environment})
+def test_the_shipped_table_is_that_of_the_grammar() -> None:
+    """After a change of ``snn.lark``: ``python -m snnlang.syntax.table``."""
+    assert table.SHIPPED.read_text(encoding="utf-8") == table.table_text(table.GRAMMAR.read_text(encoding="utf-8"))
+
+
+def fresh(tmp_path: Path, code: str, *, shipped: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process that loads the table; not ``shipped``: as if the grammar were under work."""
+    script = "import sys; from pathlib import Path; from snnlang.syntax import table; from snnlang.syntax.table import load_table;"
+    if not shipped:
+        script += "table.SHIPPED = Path('/nowhere/table.json');"
+    return subprocess.run([sys.executable, "-c", f"{script} load_table(); {code}"], text=True, capture_output=True, timeout=60,
+                          check=False, env={"PATH": "", "HOME": str(tmp_path), **environment})
+
+
+def cached(folder: Path) -> Path:
+    (found,) = (folder / "snnlang" / "grammar").iterdir()
+    return found
+
+
+def test_the_shipped_table_needs_no_lark_and_no_cache(tmp_path: Path) -> None:
+    assert fresh(tmp_path, "print('lark' in sys.modules)", shipped=True).stdout == "False\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_warm_table_needs_no_lark(tmp_path: Path) -> None:
     assert fresh(tmp_path, "print('lark' in sys.modules)").stdout == "True\n"
-    cached = list((tmp_path / ".cache" / "snnlang").iterdir())
-    assert [path.suffix for path in cached] == [".json"]
+    assert cached(tmp_path / ".cache").suffix == ".json"
     assert fresh(tmp_path, "print('lark' in sys.modules)").stdout == "False\n"
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"identity": 3}'])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"identity": 3}', b"[]"])
 def test_a_spoilt_cache_is_made_anew(tmp_path: Path, content: bytes) -> None:
     fresh(tmp_path, "", XDG_CACHE_HOME=str(tmp_path))
-    (path,) = (tmp_path / "snnlang").iterdir()
+    path = cached(tmp_path)
     good = path.read_bytes()
     path.write_bytes(content)
     assert fresh(tmp_path, "print(len(load_table().rows) > 100)", XDG_CACHE_HOME=str(tmp_path)).stdout == "True\n"
@@ -86,12 +103,17 @@ def test_a_spoilt_cache_is_made_anew(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_table_of_another_grammar_is_not_taken(tmp_path: Path) -> None:
+    """Neither from the cache nor from the package."""
     fresh(tmp_path, "", XDG_CACHE_HOME=str(tmp_path))
-    (path,) = (tmp_path / "snnlang").iterdir()
+    path = cached(tmp_path)
     good = path.read_text(encoding="utf-8")
-    path.write_text(json.dumps({**json.loads(good), "identity": "another"}), encoding="utf-8")
+    other = json.dumps({**json.loads(good), "identity": "another"})
+    path.write_text(other, encoding="utf-8")
     fresh(tmp_path, "", XDG_CACHE_HOME=str(tmp_path))
     assert path.read_text(encoding="utf-8") == good
+    (tmp_path / "table.json").write_text(other, encoding="utf-8")
+    code = f"table.SHIPPED = Path({str(tmp_path / 'table.json')!r}); load_table.cache_clear(); print(len(load_table().rows) > 100)"
+    assert fresh(tmp_path, code, XDG_CACHE_HOME=str(tmp_path)).stdout == "True\n"
 
 
 def test_no_cache_directory_is_no_error(tmp_path: Path) -> None:
@@ -101,9 +123,8 @@ def test_no_cache_directory_is_no_error(tmp_path: Path) -> None:
 
 
 def test_processes_that_race_leave_one_whole_file(tmp_path: Path) -> None:
-    script = "from snnlang.syntax.table import load_table; load_table()"
+    script = "from pathlib import Path; from snnlang.syntax import table; table.SHIPPED = Path('/nowhere'); table.load_table()"
     environment = {"PATH": "", "HOME": str(tmp_path)}
     running = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(3)]
     assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
-    (path,) = (tmp_path / ".cache" / "snnlang").iterdir()
-    json.loads(path.read_text(encoding="utf-8"))
+    json.loads(cached(tmp_path / ".cache").read_text(encoding="utf-8"))

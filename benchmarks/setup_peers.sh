@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Makes a virtual environment for each peer, from the package index alone:
+#
+#     benchmarks/setup_peers.sh [FOLDER]        (default: benchmarks/peers)
+#     PYTHON=python3.12 BRIAN2_PYTHON=python3.13 benchmarks/setup_peers.sh
+#
+# What cannot be installed is named and left out; native.py then skips it. GeNN is not on the index: a peer "genn" takes
+# part once an environment FOLDER/genn exists in which `import pygenn` works.
+set -uo pipefail
+
+folder=${1:-$(dirname "$0")/peers}
+python=${PYTHON:-python3.11}
+brian2_python=${BRIAN2_PYTHON:-python3.13} # Brian2 2.11 wants 3.12 or later; 2.9 is the last one for 3.11
+failed=()
+
+make_environment() { # NAME PYTHON PACKAGE...
+    local name=$1 interpreter=$2
+    shift 2
+    if ! command -v "$interpreter" >/dev/null; then
+        echo "$name: no $interpreter here" >&2
+        failed+=("$name")
+        return
+    fi
+    [ -d "$folder/$name" ] || "$interpreter" -m venv "$folder/$name"
+    if "$folder/$name/bin/pip" install --quiet "$@"; then
+        echo "$name: $("$folder/$name/bin/pip" list 2>/dev/null | grep -iE '^(brian2|nest-simulator|annarchy|brainpy|numpy) ' | tr -s ' ' | tr '\n' ',')"
+    else
+        failed+=("$name")
+        rm -rf "${folder:?}/$name"
+    fi
+}
+
+mkdir -p "$folder"
+if command -v "$brian2_python" >/dev/null; then
+    make_environment brian2 "$brian2_python" "brian2==2.11.0" cython setuptools
+else
+    make_environment brian2 "$python" "brian2==2.9.0" cython setuptools
+fi
+make_environment nest "$python" "nest-simulator==3.10.0"
+make_environment annarchy "$python" "annarchy==5.0.4.1" cython scipy setuptools wheel
+make_environment brainpy "$python" "brainpy==2.8.2" numba
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "not installed: ${failed[*]}" >&2
+fi

@@ -1,0 +1,121 @@
+/* A team of threads that runs one function side by side, and the barrier between parts of a step.
+ *
+ * SNN_THREADS 0 leaves threads out altogether (embedded systems without them). */
+#ifndef SNN_THREADS_H
+#define SNN_THREADS_H
+
+#include <stdint.h>
+
+#ifndef SNN_THREADS
+#define SNN_THREADS 1
+#endif
+
+#if SNN_THREADS
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#define SNN_MOST_THREADS 256
+#define SNN_SPINS 2000
+
+typedef struct snn_barrier {
+    _Alignas(64) atomic_int waiting;
+    _Alignas(64) atomic_int round;
+    atomic_int asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t turned;
+} snn_barrier;
+
+static inline int snn_make_barrier(snn_barrier *barrier)
+{
+    return pthread_mutex_init(&barrier->lock, NULL) == 0 && pthread_cond_init(&barrier->turned, NULL) == 0;
+}
+
+/* A step lasts microseconds, so the wait spins. After some microseconds another program must have the core of the thread that all wait
+ * for: then sleeping lets it come back. */
+static inline void snn_wait(snn_barrier *barrier, int threads)
+{
+    if (threads == 1) return;
+    const int round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&barrier->waiting, 1, memory_order_acq_rel) == threads - 1) {
+        atomic_store_explicit(&barrier->waiting, 0, memory_order_relaxed);
+        atomic_store(&barrier->round, round + 1);
+        if (atomic_load(&barrier->asleep) > 0) {
+            pthread_mutex_lock(&barrier->lock);
+            pthread_cond_broadcast(&barrier->turned);
+            pthread_mutex_unlock(&barrier->lock);
+        }
+        return;
+    }
+    for (int turn = 0; turn < SNN_SPINS; turn++) {
+        if (atomic_load_explicit(&barrier->round, memory_order_acquire) != round) return;
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+    }
+    pthread_mutex_lock(&barrier->lock);
+    atomic_fetch_add(&barrier->asleep, 1);
+    while (atomic_load(&barrier->round) == round) pthread_cond_wait(&barrier->turned, &barrier->lock);
+    atomic_fetch_sub(&barrier->asleep, 1);
+    pthread_mutex_unlock(&barrier->lock);
+}
+
+typedef void (*snn_work)(void *context, int thread, int threads);
+
+typedef struct snn_worker {
+    snn_work work;
+    void *context;
+    int thread, threads;
+    atomic_int *gate; /* 0: wait, 1: work, -1: go home */
+} snn_worker;
+
+static void *snn_worker_main(void *given)
+{
+    const snn_worker *const worker = given;
+    int gate;
+    while ((gate = atomic_load_explicit(worker->gate, memory_order_acquire)) == 0) sched_yield();
+    if (gate > 0) worker->work(worker->context, worker->thread, worker->threads);
+    return NULL;
+}
+
+/* work(context, thread, threads) for thread 0 .. threads - 1 at the same time: barriers inside count on all of them.
+ * 0 when the system refused a thread; then nothing was run. */
+static inline int snn_together(snn_work work, void *context, int threads)
+{
+    pthread_t made[SNN_MOST_THREADS];
+    snn_worker workers[SNN_MOST_THREADS];
+    atomic_int gate = 0;
+    if (threads <= 1) {
+        work(context, 0, 1);
+        return 1;
+    }
+    if (threads > SNN_MOST_THREADS) return 0;
+    int running = 1;
+    for (; running < threads; running++) {
+        workers[running] = (snn_worker){work, context, running, threads, &gate};
+        if (pthread_create(&made[running], NULL, snn_worker_main, &workers[running]) != 0) break;
+    }
+    const int complete = running == threads;
+    atomic_store_explicit(&gate, complete ? 1 : -1, memory_order_release);
+    if (complete) work(context, 0, threads);
+    for (int thread = 1; thread < running; thread++) pthread_join(made[thread], NULL);
+    return complete;
+}
+
+#else
+
+typedef struct snn_barrier {
+    int unused;
+} snn_barrier;
+typedef void (*snn_work)(void *context, int thread, int threads);
+
+static inline int snn_make_barrier(snn_barrier *barrier) { return (void)barrier, 1; }
+static inline void snn_wait(snn_barrier *barrier, int threads) { (void)barrier, (void)threads; }
+static inline int snn_together(snn_work work, void *context, int threads)
+{
+    (void)threads;
+    work(context, 0, 1);
+    return 1;
+}
+
+#endif
+#endif

@@ -48,6 +48,7 @@ class KernelPrinter:
     counts: list[tuple[str, k.Draw, k.Expr, str]] = field(default_factory=list)  # Poisson counts: name, draw, mean, table
     buffers: dict[str, str] = field(default_factory=dict)  # names kept for a later part of the block -> C type
     _slots: dict[tuple[str, str], str] = field(default_factory=dict)
+    _opened: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.plan = self.layout.plan
@@ -96,6 +97,7 @@ class KernelPrinter:
                 self._synapses(self.plan.connectivities[connectivity])
             case k.Arrivals(queue=queue, connectivity=connectivity):
                 self._arrivals(queue, self.plan.connectivities[connectivity])
+        self._close_lists()
         body = self.lines
         self.lines, self.depth = [], 1
         text = "\n".join(body)
@@ -251,7 +253,7 @@ class KernelPrinter:
         if list_name in self.inserts:
             self.put(f"snn_insert(&m->{name}, {slot}, part, i);")
         else:
-            self.put(f"{name}_items[(*{name}_count)++] = (int32_t)i;")
+            self.put(f"{name}_items[{name}_count++] = (int32_t)i;")
 
     def _open_lists(self) -> None:
         """Where the lists of this step that the kernel appends to go on."""
@@ -260,7 +262,13 @@ class KernelPrinter:
                 name = self.layout.lists[list_name]
                 slot = f"snn_slot(step, 0, m->{name}.depth)"
                 self.put(f"int32_t *const {name}_items = snn_part(&m->{name}, {slot}, part);")
-                self.put(f"int32_t *const {name}_count = snn_count(&m->{name}, {slot}, part);")
+                self.put(f"int32_t *const {name}_total = snn_count(&m->{name}, {slot}, part);")
+                self.put(f"int32_t {name}_count = *{name}_total;")
+                self._opened.append(name)
+
+    def _close_lists(self) -> None:
+        for name in self._opened:
+            self.put(f"*{name}_total = {name}_count;")
 
     # --- populations --------------------------------------------------------------------------------------------------
 

@@ -184,7 +184,7 @@ class _Printer:
         """A trial begins: no event is under way, holds, clocks and histories are as at first."""
         layout, lines = self.layout, []
         for name in layout.lists.values():
-            lines.append(f"    memset(m->{name}.counts, 0, (size_t)(m->{name}.depth*m->threads)*sizeof(int32_t));")
+            lines.append(f"    memset(m->{name}.counts, 0, (size_t)(m->{name}.depth*m->threads*SNN_LINE)*sizeof(int32_t));")
         for name in layout.queues.values():
             lines.append(f"    for (int64_t slot = 0; slot < m->{name}.depth*m->threads; slot++) m->{name}.slots[slot].count = 0;")
         for array in self.plan.arrays.values():

@@ -209,7 +209,7 @@ static SNN_COLD void snn_move(unsigned char **place, void *memory, int64_t bytes
 
 static SNN_COLD void snn_move_list(unsigned char **place, snn_list *list, int way)
 {
-    snn_move(place, list->counts, list->depth * list->threads * (int64_t)sizeof(int32_t), way);
+    snn_move(place, list->counts, list->depth * list->threads * SNN_LINE * (int64_t)sizeof(int32_t), way);
     for (int64_t slot = 0; slot < list->depth; slot++)
         for (int part = 0; part < list->threads; part++)
             snn_move(place, snn_part(list, slot, part), *snn_count(list, slot, part) * (int64_t)sizeof(int32_t), way);

@@ -138,6 +138,9 @@ typedef struct snn_grid {
     int64_t autapses; /* 0: i -> i is skipped */
 } snn_grid;
 
+/* Numbers of 32 bits in a cache line. */
+#define SNN_LINE 16
+
 /* --- event lists ------------------------------------------------------------------------------------------------------ */
 
 /* The items at which an event occurred in a step and in the steps before it: a ring of `depth` lists. The part of a thread begins where
@@ -146,7 +149,7 @@ typedef struct snn_list {
     int64_t size, depth;
     int threads;
     int32_t *items;  /* (depth, size) */
-    int32_t *counts; /* (depth, threads) */
+    int32_t *counts; /* (depth, threads), each on a cache line of its own: threads that write one line wait for each other */
 } snn_list;
 
 static inline int64_t snn_slot(int64_t step, int64_t lag, int64_t depth)
@@ -162,14 +165,14 @@ static inline int32_t *snn_part(const snn_list *list, int64_t slot, int thread)
 
 static inline int32_t *snn_count(const snn_list *list, int64_t slot, int thread)
 {
-    return list->counts + slot * list->threads + thread;
+    return list->counts + (slot * list->threads + thread) * SNN_LINE;
 }
 
 static SNN_COLD int snn_make_list(snn_list *list, int64_t size, int64_t depth, int threads)
 {
     list->size = size, list->depth = depth, list->threads = threads;
     list->items = snn_allocate(size * depth * (int64_t)sizeof(int32_t));
-    list->counts = snn_allocate(depth * threads * (int64_t)sizeof(int32_t));
+    list->counts = snn_allocate(depth * threads * SNN_LINE * (int64_t)sizeof(int32_t));
     return list->items != NULL && list->counts != NULL;
 }
 

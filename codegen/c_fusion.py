@@ -27,7 +27,9 @@ def fuse(plan: p.Plan) -> p.Plan:
             and not node.lag
             and _fits(plan, before.kernel, node)
         ):
-            value = k.Const(node.value if plan.arrays[node.array].type == "real" else int(node.value), plan.arrays[node.array].type)
+            value = k.Const(
+                node.value if plan.arrays[node.array].type == "real" else int(node.value), plan.arrays[node.array].type
+            )
             body = _stored(before.kernel.body, k.Store(node.array, _I, value))
             step[place] = p.Launch(replace(before.kernel, body=body))
         else:

@@ -16,12 +16,14 @@ from typing import Literal
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.c_layout import Layout, loaded
-from snnlang.codegen.clike import C_TYPES, RESERVED, Scope, safe
+from snnlang.codegen.clike import C_TYPES, Scope, safe
 from snnlang.codegen.simplify import rebuild
 
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 #: Functions that are an instruction or two.
-_LIGHT = frozenset({"int", "real", "min", "max", "clip", "abs", "sqrt", "floor", "ceil", "round", "relu", "heaviside", "sign"})
+_LIGHT = frozenset(
+    {"int", "real", "min", "max", "clip", "abs", "sqrt", "floor", "ceil", "round", "relu", "heaviside", "sign"}
+)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
@@ -45,7 +47,9 @@ class KernelPrinter:
     lines: list[str] = field(default_factory=list)
     depth: int = 1
     same: dict[k.Expr, str] = field(default_factory=dict)  # what is computed once, before the loops
-    counts: list[tuple[str, k.Draw, k.Expr, str]] = field(default_factory=list)  # Poisson counts: name, draw, mean, table
+    counts: list[tuple[str, k.Draw, k.Expr, str]] = field(
+        default_factory=list
+    )  # Poisson counts: name, draw, mean, table
     buffers: dict[str, str] = field(default_factory=dict)  # names kept for a later part of the block -> C type
     _slots: dict[tuple[str, str], str] = field(default_factory=dict)
     _opened: list[str] = field(default_factory=list)
@@ -63,13 +67,13 @@ class KernelPrinter:
         )
         taken = set(self.layout.names)
         for statement in k.walk_statements(self.kernel.body):
-            if isinstance(statement, k.Let) and (statement.name in taken or safe(statement.name) in RESERVED):
-                name, number = f"{safe(statement.name)}_here", 2
+            if isinstance(statement, k.Let) and statement.name not in self.scope.names:
+                wanted = safe(statement.name)
+                name, number = wanted, 2
                 while name in taken:
-                    name, number = f"{safe(statement.name)}_here_{number}", number + 1
+                    name, number = f"{wanted}_{number}", number + 1
+                taken.add(name)
                 self.scope.names[statement.name] = name
-            elif isinstance(statement, k.Let) and safe(statement.name) != statement.name:
-                self.scope.names[statement.name] = safe(statement.name)
 
     # --- lines --------------------------------------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class KernelPrinter:
         def changed(expr: k.Expr) -> k.Expr:
             if expr.type != "bool" and _costs(expr) and self._is_same(expr):
                 if expr not in self.same:
-                    self.same[expr] = f"same_{len(self.same) + 1}"
+                    self.same[expr] = f"same__{len(self.same) + 1}"
                 return k.Local(self.same[expr], expr.type)
             return rebuild(expr, changed)
 
@@ -134,7 +138,12 @@ class KernelPrinter:
                         result.append(replace(statement, value=changed(value)))
                     case k.If(condition=condition, body=inner, otherwise=otherwise):
                         result.append(
-                            replace(statement, condition=changed(condition), body=visited(inner), otherwise=visited(otherwise))
+                            replace(
+                                statement,
+                                condition=changed(condition),
+                                body=visited(inner),
+                                otherwise=visited(otherwise),
+                            )
                         )
                     case k.Append():
                         result.append(statement)
@@ -151,7 +160,9 @@ class KernelPrinter:
         for part in k.walk(expr):
             if isinstance(part, k.Draw) or (isinstance(part, k.Local) and part.name not in ("dt", "step", "t")):
                 return False
-            if isinstance(part, k.Load) and (part.index is not None or part.lag is not None or self.touched[part.array]):
+            if isinstance(part, k.Load) and (
+                part.index is not None or part.lag is not None or self.touched[part.array]
+            ):
                 return False
         return True
 
@@ -196,7 +207,7 @@ class KernelPrinter:
                 back = 0 if lag is None else int(lag.value)
                 text = str(back) if abs(back) <= 1 else self.layout.member(f"{self.kernel.name}_lag", back)
                 word = "now" if back == 0 else f"{'back' if back > 0 else 'ahead'}_{len(self._slots)}"
-                slot = self._slots.setdefault((array, text), f"{name}_{word}")
+                slot = self._slots.setdefault((array, text), f"{name}__{word}")
                 return f"{slot}[{where}]"
             ring = f"snn_slot(step, {self.scope.text(lag)}, m->{self._depth_member(array)})"
             return f"m->{name}[{ring}*{self.layout.length(described)} + {where}]"
@@ -253,7 +264,7 @@ class KernelPrinter:
         if list_name in self.inserts:
             self.put(f"snn_insert(&m->{name}, {slot}, part, i);")
         else:
-            self.put(f"{name}_items[{name}_count++] = (int32_t)i;")
+            self.put(f"{name}__items[{name}__count++] = (int32_t)i;")
 
     def _open_lists(self) -> None:
         """Where the lists of this step that the kernel appends to go on."""
@@ -261,14 +272,14 @@ class KernelPrinter:
             if list_name not in self.inserts:
                 name = self.layout.lists[list_name]
                 slot = f"snn_slot(step, 0, m->{name}.depth)"
-                self.put(f"int32_t *const {name}_items = snn_part(&m->{name}, {slot}, part);")
-                self.put(f"int32_t *const {name}_total = snn_count(&m->{name}, {slot}, part);")
-                self.put(f"int32_t {name}_count = *{name}_total;")
+                self.put(f"int32_t *const {name}__items = snn_part(&m->{name}, {slot}, part);")
+                self.put(f"int32_t *const {name}__total = snn_count(&m->{name}, {slot}, part);")
+                self.put(f"int32_t {name}__count = *{name}__total;")
                 self._opened.append(name)
 
     def _close_lists(self) -> None:
         for name in self._opened:
-            self.put(f"*{name}_total = {name}_count;")
+            self.put(f"*{name}__total = {name}__count;")
 
     # --- populations --------------------------------------------------------------------------------------------------
 
@@ -293,7 +304,7 @@ class KernelPrinter:
         self.depth += 1
         self.put("const int64_t count = last - block < SNN_BLOCK ? last - block : SNN_BLOCK;")
         for name, type_ in self.buffers.items():
-            self.put(f"{type_} {name}_of[SNN_BLOCK];")
+            self.put(f"{type_} {name}__of[SNN_BLOCK];")
         self._draw_counts()
         for number, (kind, body) in enumerate(parts):
             follower = parts[number + 1] if number + 1 < len(parts) else None
@@ -312,8 +323,10 @@ class KernelPrinter:
 
         def changed(expr: k.Expr) -> k.Expr:
             match expr:
-                case k.Call(function="poisson_quantile", arguments=(k.Draw() as draw, mean)) if self._is_count_mean(mean):
-                    name = f"count_{len(self.counts) + 1}"
+                case k.Call(function="poisson_quantile", arguments=(k.Draw() as draw, mean)) if self._is_count_mean(
+                    mean
+                ):
+                    name = f"count__{len(self.counts) + 1}"
                     table = self.layout.unique(f"{self.name}_{name}")
                     self.layout.tables.append(table)
                     self.counts.append((name, draw, mean, table))
@@ -321,10 +334,16 @@ class KernelPrinter:
                     return k.Local(name)
                 case k.Unary(operand=operand):
                     return replace(expr, operand=changed(operand))
-                case k.Binary(left=left, right=right) | k.Compare(left=left, right=right) | k.Logic(left=left, right=right):
+                case (
+                    k.Binary(left=left, right=right)
+                    | k.Compare(left=left, right=right)
+                    | k.Logic(left=left, right=right)
+                ):
                     return replace(expr, left=changed(left), right=changed(right))
                 case k.Choose(condition=condition, value=value, otherwise=otherwise):
-                    return replace(expr, condition=changed(condition), value=changed(value), otherwise=changed(otherwise))
+                    return replace(
+                        expr, condition=changed(condition), value=changed(value), otherwise=changed(otherwise)
+                    )
                 case k.Call(arguments=arguments):
                     return replace(expr, arguments=tuple(changed(argument) for argument in arguments))
             return expr
@@ -375,17 +394,17 @@ class KernelPrinter:
         used = {self._name(name) for name in names - bound}
         for name, type_ in self.buffers.items():
             if name in used:
-                self.put(f"const {type_} {name} = {name}_of[lane];")
+                self.put(f"const {type_} {name} = {name}__of[lane];")
 
     def _vector(self, body: tuple[k.Statement, ...], marks: k.Statement | None, number: int) -> None:
         wide = self._wide_marks(body) if marks is not None else ""
         if marks is not None:
-            self.put(f"uint8_t marked_{number + 1}[SNN_BLOCK];")
+            self.put(f"uint8_t marked__{number + 1}[SNN_BLOCK];")
             if wide:
                 # marks as wide as the numbers: with bytes the loop would take four times as many lanes at once as there are registers
-                self.put(f"{wide} wide_{number + 1}[SNN_BLOCK];")
-            self.put(f"{wide or 'int'} any_{number + 1} = 0;")
-        reduction = f" reduction(| : any_{number + 1})" if marks is not None else ""
+                self.put(f"{wide} wide__{number + 1}[SNN_BLOCK];")
+            self.put(f"{wide or 'int'} any__{number + 1} = 0;")
+        reduction = f" reduction(| : any__{number + 1})" if marks is not None else ""
         if not self._needs_order(body):
             self.put(f"#pragma omp simd{reduction}")
         self.put("for (int64_t lane = 0; lane < count; lane++) {")
@@ -395,17 +414,19 @@ class KernelPrinter:
         for statement in body:
             self._statement(statement)
             if isinstance(statement, k.Let) and self._name(statement.name) in self.buffers:
-                self.put(f"{self._name(statement.name)}_of[lane] = {self._name(statement.name)};")
+                self.put(f"{self._name(statement.name)}__of[lane] = {self._name(statement.name)};")
         if isinstance(marks, k.If):
             self.put(f"const {wide or 'int'} marked = {self.scope.text(marks.condition)};")
-            self.put(f"{'wide' if wide else 'marked'}_{number + 1}[lane] = {'' if wide else '(uint8_t)'}marked;")
-            self.put(f"any_{number + 1} |= marked;")
+            self.put(f"{'wide' if wide else 'marked'}__{number + 1}[lane] = {'' if wide else '(uint8_t)'}marked;")
+            self.put(f"any__{number + 1} |= marked;")
         self.depth -= 1
         self.put("}")
         if wide:
-            self.put(f"if (any_{number + 1}) {{")
+            self.put(f"if (any__{number + 1}) {{")
             self.put("    #pragma omp simd")
-            self.put(f"    for (int64_t lane = 0; lane < count; lane++) marked_{number + 1}[lane] = (uint8_t)wide_{number + 1}[lane];")
+            self.put(
+                f"    for (int64_t lane = 0; lane < count; lane++) marked__{number + 1}[lane] = (uint8_t)wide__{number + 1}[lane];"
+            )
             self.put("}")
 
     def _wide_marks(self, body: tuple[k.Statement, ...]) -> str:
@@ -424,8 +445,8 @@ class KernelPrinter:
         assert isinstance(statement, k.If)
         self.comment(statement.source)
         self.put(
-            f"for (int64_t lane = any_{number} ? snn_next(marked_{number}, 0, count) : count; lane < count; "
-            f"lane = snn_next(marked_{number}, lane + 1, count)) {{"
+            f"for (int64_t lane = any__{number} ? snn_next(marked__{number}, 0, count) : count; lane < count; "
+            f"lane = snn_next(marked__{number}, lane + 1, count)) {{"
         )
         self.depth += 1
         self.put("const int64_t i = block + lane;")
@@ -443,7 +464,7 @@ class KernelPrinter:
         self._statements(body)
         for statement in body:
             if isinstance(statement, k.Let) and self._name(statement.name) in self.buffers:
-                self.put(f"{self._name(statement.name)}_of[lane] = {self._name(statement.name)};")
+                self.put(f"{self._name(statement.name)}__of[lane] = {self._name(statement.name)};")
         self.depth -= 1
         self.put("}")
 
@@ -654,7 +675,11 @@ class KernelPrinter:
         for statement in k.walk_statements(self.kernel.body):
             if isinstance(statement, (k.Store, k.Accumulate)) and statement.index not in allowed:
                 return False
-            if isinstance(statement, (k.Store, k.Accumulate)) and statement.lag is not None and not isinstance(statement.lag, k.Const):
+            if (
+                isinstance(statement, (k.Store, k.Accumulate))
+                and statement.lag is not None
+                and not isinstance(statement.lag, k.Const)
+            ):
                 return False
         return True
 

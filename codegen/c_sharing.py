@@ -135,7 +135,9 @@ def _inserted(plan: p.Plan) -> Iterator[str]:
                     fresh[name] = True
                 case p.Launch(kernel=kernel):
                     for name in appended(kernel):
-                        if not fresh.get(name, True) or isinstance(kernel.domain, k.Single | k.Fan | k.Synapses | k.Arrivals):
+                        if not fresh.get(name, True) or isinstance(
+                            kernel.domain, k.Single | k.Fan | k.Synapses | k.Arrivals
+                        ):
                             yield name
                         fresh[name] = False
                 case p.Schedule(list=name):

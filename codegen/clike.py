@@ -23,7 +23,9 @@ RESERVED = frozenset(
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
     asm typeof real m step t dt i lane count block pre post synapse shared part end first last item slot row column main
     exp log sin cos tan sqrt pow abs erf gamma y0 y1 yn j0 j1 jn signal time clock exit free malloc index remove rename
-    random div round floor ceil min max I NULL INFINITY NAN unix linux errno stdin stdout stderr mix""".split()
+    random div round floor ceil min max I NULL INFINITY NAN unix linux errno stdin stdout stderr mix EOF HUGE_VAL assert
+    rows grid fired fired_count number of stop to from own side place waiting marked work at thread threads given filled
+    turn synapse_of pre_of post_of shared_of job model record simulate build move""".split()
 )
 
 C_TYPES = {"real": "real", "int": "int32_t", "bool": "uint8_t"}
@@ -35,7 +37,7 @@ _POWERS = {2.0: "snn_square", 3.0: "snn_cube", 4.0: "snn_fourth"}
 
 
 def safe(name: str) -> str:
-    """A name of the plan as a C identifier."""
+    """A name of the plan as a C identifier. It never holds two underscores in a row: names of the printer's own do."""
     made = identifier(name)
     return made + "_" if made in RESERVED or made.startswith("snn_") else made
 
@@ -154,7 +156,10 @@ class Scope:
         if operator == "/" and isinstance(right, k.Call) and right.function == "exprel" and not self.strict:
             # one division instead of two: x/(exp(x) - 1)
             suffix = "" if self.precision == "double" else "f"
-            return f"{self.text(left, _PRODUCT)}*snn_inverse_exprel{suffix}({self._argument(right.arguments[0])})", _PRODUCT
+            return (
+                f"{self.text(left, _PRODUCT)}*snn_inverse_exprel{suffix}({self._argument(right.arguments[0])})",
+                _PRODUCT,
+            )
         strength = _STRENGTH[operator]
         tighter = strength - 1 if operator in ("-", "/") else strength
         # the order of rounding is the plan's: a + (b + c) keeps its brackets
@@ -177,7 +182,9 @@ class Scope:
             if value == 0.5:
                 return f"sqrt{suffix}({self._argument(base)})", _ATOM
             if -value in _POWERS or value == -1.0:
-                under = self.text(base, _UNARY) if value == -1.0 else f"{_POWERS[-value]}{suffix}({self._argument(base)})"
+                under = (
+                    self.text(base, _UNARY) if value == -1.0 else f"{_POWERS[-value]}{suffix}({self._argument(base)})"
+                )
                 return f"{real_literal(1.0, self.precision)}/{under}", _PRODUCT
         return f"snn_pow{suffix}({self._argument(base)}, {self._argument(exponent)})", _ATOM
 

@@ -63,9 +63,7 @@ def _without(plan: p.Plan, jump: str) -> p.Plan:
         if not isinstance(node, p.Launch) or not isinstance(node.kernel.domain, k.Fan):
             return plan
         redirected = _redirected(node.kernel, jump, state)
-        between = [
-            _use(other) for n, other in enumerate(plan.step) if number < n <= at and n not in sources
-        ]
+        between = [_use(other) for n, other in enumerate(plan.step) if number < n <= at and n not in sources]
         if redirected is None or not _may_pass(_use(node), between, jump):
             return plan
         moved.append(p.Launch(redirected))
@@ -113,7 +111,9 @@ def _taken(kernel: k.Kernel, jump: str) -> tuple[str, k.Kernel] | None:
         else:
             uses = [part for part in every if isinstance(part, k.Local) and part.name == changed.name]
             stores = [
-                n for n, s in enumerate(kernel.body) if isinstance(s, k.Store) and s.value == k.Local(changed.name, "real")
+                n
+                for n, s in enumerate(kernel.body)
+                if isinstance(s, k.Store) and s.value == k.Local(changed.name, "real")
             ]
             if len(uses) != 1 or len(stores) != 1:
                 return None

@@ -250,7 +250,9 @@ class ProjectionHandlers:
         if projection.gain is None:
             return value
         number = constant_value(projection.gain)
-        factor = k.Const(number, "real", True) if number is not None else as_real(lower_expression(projection.gain, meaning))
+        factor = (
+            k.Const(number, "real", True) if number is not None else as_real(lower_expression(projection.gain, meaning))
+        )
         return k.Binary("*", factor, value)
 
     def deliver(self, value: e.Expr, port: str | None, meaning: SynapseMeaning, source: str) -> list[k.Statement]:

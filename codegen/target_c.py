@@ -20,12 +20,23 @@ from snnlang.codegen.c_layout import Layout, lay_out, loaded
 from snnlang.codegen.c_sharing import Sharing, share_out, walk_nodes
 from snnlang.codegen.clike import C_TYPES, real_literal
 from snnlang.codegen.native_code import NativeCode
+from snnlang.codegen.verify import InternalError
 from snnlang.codegen.wiring import PATTERN, condition_c
 
 Mathematics = Literal["fast", "strict"]
 
 #: The headers of codegen/native that every model carries, in this order.
-HEADERS = ("model.h", "threads.h", "support.h", "mathematics.h", "random.h", "quantiles.h", "connectivity.h", "events.h", "reduce.h")
+HEADERS = (
+    "model.h",
+    "threads.h",
+    "support.h",
+    "mathematics.h",
+    "random.h",
+    "quantiles.h",
+    "connectivity.h",
+    "events.h",
+    "reduce.h",
+)
 
 #: By number of ``enum snn_pattern``: the switch that compiles its generator.
 _SWITCHES = (
@@ -37,6 +48,7 @@ _CLEARED = ("hold", "clock", "history", "scratch")
 
 def emit(plan: p.Plan, *, prefix: str = "snn", math: Mathematics = "fast") -> NativeCode:
     """The C file of a plan. ``math`` strict: the functions of libm, every rounding as written."""
+    _require_printable(plan)
     plan = fuse(plan)
     printer = _Printer(plan, prefix, math)
     text = printer.file()
@@ -51,6 +63,22 @@ def emit(plan: p.Plan, *, prefix: str = "snn", math: Mathematics = "fast") -> Na
         tuple(plan.connectivities),
         tuple(recorder.label for recorder in plan.recorders),
     )
+
+
+def _require_printable(plan: p.Plan) -> None:
+    """What ``lower`` never makes and C memory is not laid out for."""
+    for c in plan.connectivities.values():
+        ranges = all(isinstance(part, range) and part.step == 1 for part in (c.pre_part, c.post_part) if len(part))
+        if c.kind != "sparse" and not ranges:
+            raise InternalError(
+                f"plan {plan.name}: {c.kind} connectivity {c.name} of parts that are no ranges must be lowered as sparse"
+            )
+    for section in (plan.setup, plan.coefficients, plan.trial_start, plan.step, plan.trial_end):
+        for node in walk_nodes(section):
+            if isinstance(node, p.SynapseReduce) and plan.arrays[node.result].type != "real":
+                raise InternalError(
+                    f"plan {plan.name}: a reduction over synapses into {node.result}, which holds no real numbers"
+                )
 
 
 @lru_cache(maxsize=16)
@@ -144,8 +172,14 @@ class _Printer:
         lines.append(f"    double initial[{max(1, len(plan.arrays))}]; /* of the arrays, in order of their numbers */")
         lines.append("    /* states, parameters, weights */")
         for array in plan.arrays.values():
-            about = " ".join(word for word in (array.owner and f"{array.owner}.{array.variable}", array.unit and f"[{array.unit}]") if word)
-            lines.append(f"    {C_TYPES[array.type]} *{layout.arrays[array.name]};" + (f" /* {about} */" if about else ""))
+            about = " ".join(
+                word
+                for word in (array.owner and f"{array.owner}.{array.variable}", array.unit and f"[{array.unit}]")
+                if word
+            )
+            lines.append(
+                f"    {C_TYPES[array.type]} *{layout.arrays[array.name]};" + (f" /* {about} */" if about else "")
+            )
         lines += [f"    snn_poisson_table *{name}; /* one a thread */" for name in layout.tables]
         for name in plan.lists:
             lines.append(f"    snn_list {layout.lists[name]};")
@@ -172,7 +206,11 @@ class _Printer:
         return self.functions[key]
 
     def _phase(self, name: str, nodes: tuple[p.PlanNode, ...], lifts: bool) -> str:
-        lines = [f"static SNN_COLD void run_{name}(model *const m, const int32_t step)", "{", "    const int part = 0, end = m->threads;"]
+        lines = [
+            f"static SNN_COLD void run_{name}(model *const m, const int32_t step)",
+            "{",
+            "    const int part = 0, end = m->threads;",
+        ]
         lines.append("    (void)step, (void)part, (void)end;")
         if name == "trial_start":
             lines += self._clearing()
@@ -184,9 +222,13 @@ class _Printer:
         """A trial begins: no event is under way, holds, clocks and histories are as at first."""
         layout, lines = self.layout, []
         for name in layout.lists.values():
-            lines.append(f"    memset(m->{name}.counts, 0, (size_t)(m->{name}.depth*m->threads*SNN_LINE)*sizeof(int32_t));")
+            lines.append(
+                f"    memset(m->{name}.counts, 0, (size_t)(m->{name}.depth*m->threads*SNN_LINE)*sizeof(int32_t));"
+            )
         for name in layout.queues.values():
-            lines.append(f"    for (int64_t slot = 0; slot < m->{name}.depth*m->threads; slot++) m->{name}.slots[slot].count = 0;")
+            lines.append(
+                f"    for (int64_t slot = 0; slot < m->{name}.depth*m->threads; slot++) m->{name}.slots[slot].count = 0;"
+            )
         for array in self.plan.arrays.values():
             if array.role in _CLEARED:
                 lines.append(f"    {self._filling(array)}")
@@ -214,7 +256,9 @@ class _Printer:
                 return [pad + line for line in self._fill(node)]
             case p.ClearList(list=name):
                 list_ = f"m->{layout.lists[name]}"
-                return [f"{pad}for (int of = part; of < end; of++) *snn_count(&{list_}, snn_slot(step, 0, {list_}.depth), of) = 0;"]
+                return [
+                    f"{pad}for (int of = part; of < end; of++) *snn_count(&{list_}, snn_slot(step, 0, {list_}.depth), of) = 0;"
+                ]
             case p.Enqueue():
                 return [pad + line for line in self._enqueue(node)]
             case p.ClearQueue(queue=name):
@@ -229,7 +273,11 @@ class _Printer:
                 return [pad + self._reduce_synapses(node)]
             case p.Every(period=period, body=body):
                 member = layout.member("period", period)
-                return [f"{pad}if (((int64_t)step + 1) % {member} == 0) {{", *self._body(body, depth, lifts), f"{pad}}}"]
+                return [
+                    f"{pad}if (((int64_t)step + 1) % {member} == 0) {{",
+                    *self._body(body, depth, lifts),
+                    f"{pad}}}",
+                ]
             case p.AtStep(step=when, body=body):
                 member = layout.member("at_step", when)
                 return [f"{pad}if (step == {member}) {{", *self._body(body, depth, lifts), f"{pad}}}"]
@@ -254,9 +302,7 @@ class _Printer:
             start = f" + snn_slot(step, {lag}, {self.layout.member(f'{node.array}_depth', array.depth)})*{length}"
         elif node.lag:
             start = ""
-        value = (
-            real_literal(node.value, self.plan.precision) if array.type == "real" else str(int(node.value))
-        )
+        value = real_literal(node.value, self.plan.precision) if array.type == "real" else str(int(node.value))
         type_ = C_TYPES[array.type]
         if not array.shape:
             first, last = "0", length
@@ -289,9 +335,8 @@ class _Printer:
         source, result = arrays[node.source], arrays[node.result]
         groups = "NULL" if node.groups is None else f"m->{layout.arrays[node.groups]}"
         if node.operation == "rank":
-            return (
-                f"snn_rank(m->{layout.arrays[node.result]}, m->{layout.arrays[node.source]}, {layout.length(source)}, {groups}, m->ranked);"
-            )
+            values = f"m->{layout.arrays[node.source]}, {layout.length(source)}"
+            return f"snn_rank(m->{layout.arrays[node.result]}, {values}, {groups}, m->ranked);"
         arg = node.operation in ("argmax", "argmin")
         target = f"NULL, m->{layout.arrays[node.result]}" if arg else f"m->{layout.arrays[node.result]}, NULL"
         return (
@@ -372,10 +417,16 @@ class _Printer:
         if not self.plan.recorders:
             return ""
         layout = self.layout
-        lines = ["/* What the recorders see at the end of a step. */", "static void record(model *const m, const int64_t step)", "{"]
+        lines = [
+            "/* What the recorders see at the end of a step. */",
+            "static void record(model *const m, const int64_t step)",
+            "{",
+        ]
         for number, recorder in enumerate(self.plan.recorders):
             if isinstance(recorder, p.EventRecorder):
-                lines.append(f"    if (!snn_record_events(&m->records[{number}], &m->{layout.lists[recorder.list]}, step)) m->lost = 1;")
+                lines.append(
+                    f"    if (!snn_record_events(&m->records[{number}], &m->{layout.lists[recorder.list]}, step)) m->lost = 1;"
+                )
                 continue
             array = self.plan.arrays[recorder.array]
             name = layout.arrays[recorder.array]
@@ -426,7 +477,9 @@ class _Printer:
             if c.kind == "sparse":
                 lines.append(f"    snn_unwire(&m->{layout.connectivities[c.name]});")
         if plan.recorders:
-            lines.append(f"    for (int number = 0; number < {len(plan.recorders)}; number++) snn_free_record(&m->records[number]);")
+            lines.append(
+                f"    for (int number = 0; number < {len(plan.recorders)}; number++) snn_free_record(&m->records[number]);"
+            )
         lines += ["    free(m);", "}", ""]
         body: list[str] = []
         for number, c in enumerate(plan.connectivities.values()):
@@ -464,7 +517,9 @@ class _Printer:
             size = layout.size(events.size, events.owner or name)
             body.append(f"    if (!snn_make_list(&m->{layout.lists[name]}, {size}, {depth}, threads)) return 0;")
         for name in layout.tables:
-            body.append(f"    if ((m->{name} = snn_allocate(threads*(int64_t)sizeof(snn_poisson_table))) == NULL) return 0;")
+            body.append(
+                f"    if ((m->{name} = snn_allocate(threads*(int64_t)sizeof(snn_poisson_table))) == NULL) return 0;"
+            )
         for name, queue in plan.queues.items():
             depth = layout.member(f"{name}_depth", queue.depth)
             body.append(f"    if (!snn_make_queue(&m->{layout.queues[name]}, {depth}, threads)) return 0;")
@@ -541,7 +596,15 @@ int64_t {prefix}_run(model *const m, const int64_t first, const int64_t count)
     return m->lost ? -2 : count;
 }}
 """
-        return [phases + "\n", run.lstrip("\n"), self._array(), self._synapses(), self._recorded(), self._saving(), self._bytes()]
+        return [
+            phases + "\n",
+            run.lstrip("\n"),
+            self._array(),
+            self._synapses(),
+            self._recorded(),
+            self._saving(),
+            self._bytes(),
+        ]
 
     def _array(self) -> str:
         cases = [
@@ -602,14 +665,24 @@ void {self.prefix}_forget(model *const m, const int64_t number) {{ m->records[nu
     def _saving(self) -> str:
         """Copy what changes while running."""
         written: dict[str, None] = {}
-        for section in (self.plan.setup, self.plan.coefficients, self.plan.trial_start, self.plan.step, self.plan.trial_end):
+        for section in (
+            self.plan.setup,
+            self.plan.coefficients,
+            self.plan.trial_start,
+            self.plan.step,
+            self.plan.trial_end,
+        ):
             for node in walk_nodes(section):
                 match node:
                     case p.Launch(kernel=kernel) if section is not self.plan.setup:
                         written |= {name: None for name, writes in loaded(kernel).items() if writes}
                     case p.Fill(array=name) | p.Reduce(result=name) | p.SynapseReduce(result=name):
                         written[name] = None
-        changing = [a for a in self.plan.arrays.values() if a.name in written or a.role in ("param", "input", "data", "freeze", *_CLEARED)]
+        changing = [
+            a
+            for a in self.plan.arrays.values()
+            if a.name in written or a.role in ("param", "input", "data", "freeze", *_CLEARED)
+        ]
         moves = [
             f"    snn_move(&place, m->{self.layout.arrays[a.name]}, "
             f"({self._total(a)})*(int64_t)sizeof(*m->{self.layout.arrays[a.name]}), way);"
@@ -617,7 +690,9 @@ void {self.prefix}_forget(model *const m, const int64_t number) {{ m->records[nu
             if a.connectivity is None or a.name in written
         ]
         moves += [f"    snn_move_list(&place, &m->{name}, way);" for name in self.layout.lists.values()]
-        moves += [f"    if (!snn_move_queue(&place, &m->{name}, way)) return -1;" for name in self.layout.queues.values()]
+        moves += [
+            f"    if (!snn_move_queue(&place, &m->{name}, way)) return -1;" for name in self.layout.queues.values()
+        ]
         return "\n".join(
             [
                 "/* The changing state through `place`: counted (way 0), copied out (1) or in (-1). */",
@@ -645,13 +720,19 @@ void {self.prefix}_forget(model *const m, const int64_t number) {{ m->records[nu
         )
 
     def _bytes(self) -> str:
-        lines = [f"    bytes += ({self._total(a)})*(int64_t)sizeof(*m->{self.layout.arrays[a.name]});" for a in self.plan.arrays.values()]
+        lines = [
+            f"    bytes += ({self._total(a)})*(int64_t)sizeof(*m->{self.layout.arrays[a.name]});"
+            for a in self.plan.arrays.values()
+        ]
         lines += [
             f"    bytes += snn_rows_bytes(&m->{self.layout.connectivities[c.name]});"
             for c in self.plan.connectivities.values()
             if c.kind == "sparse"
         ]
-        lines += [f"    bytes += m->{name}.size*m->{name}.depth*(int64_t)sizeof(int32_t);" for name in self.layout.lists.values()]
+        lines += [
+            f"    bytes += m->{name}.size*m->{name}.depth*(int64_t)sizeof(int32_t);"
+            for name in self.layout.lists.values()
+        ]
         return "\n".join(
             [
                 "/* The memory that is held, without records and queues. */",

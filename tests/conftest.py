@@ -1,4 +1,6 @@
-"""Tests keep what can be made again in a cache of their own, not in the user's."""
+"""Tests keep what can be made again in a cache of their own, not in the user's, and draw the same cases every time.
+
+``SNN_EXPLORE=1 pytest`` draws new ones: what it finds becomes an ``@example`` of its test."""
 
 from __future__ import annotations
 
@@ -7,4 +9,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from hypothesis import settings
+
 os.environ.setdefault("SNN_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"snnlang-tests-{getpass.getuser()}"))
+
+settings.register_profile("the same", derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("explore" if os.environ.get("SNN_EXPLORE") else "the same")

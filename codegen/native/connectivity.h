@@ -7,6 +7,7 @@
 
 /* needs model.h, threads.h, random.h */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -370,7 +371,8 @@ static void snn_rows_work(void *context, int thread, int threads)
     const int64_t first = snn_first_pre(b, thread, threads), last = snn_first_pre(b, thread + 1, threads);
     const int64_t begin = b->exact ? row_start[first] : b->room[thread];
     snn_pen pen = {b, begin, b->exact ? row_start[last] : b->room[thread + 1], -1};
-    const double scale = how->pattern == SNN_RANDOM && how->p < 1.0 ? log1p(-how->p) : -1.0, each = 1.0 / scale;
+    const double scale = how->pattern == SNN_RANDOM && how->p < 1.0 ? log1p(-how->p) : -1.0;
+    const double each = fmax(1.0 / scale, -DBL_MAX); /* finite for every p: log(1) * each is a gap of 0 */
     for (int64_t pre = first; pre < last; pre++) {
         const int64_t row = snn_row_at(b, pre), before = pen.at;
         if (row < 0) continue;

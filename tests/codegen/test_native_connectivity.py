@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from snnlang.codegen.connectivity import generate, output_shape
@@ -242,6 +242,8 @@ def connectivities(draw: st.DrawFn) -> tuple[Connectivity, int]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(connectivities(), min_size=1, max_size=3))
+@example([(connectivity("random", range(1), range(1), (1, 1), p=2.225073858507203e-309), 0)])
+@example([(connectivity("random", range(7), range(300), (7, 300), p=5e-324), 0)])
 def test_equal_to_numpy(every: list[tuple[Connectivity, int]]) -> None:
     compare(every)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.kernel import Expr, Kernel
-from snnlang.codegen.plan import Array, Connectivity, EventList, Launch, PlanNode, Queue, Role, Stream
+from snnlang.codegen.plan import Array, Connectivity, EventList, Launch, Learned, PlanNode, Queue, Role, Stream
 from snnlang.codegen.random import key_of
 from snnlang.diagnostics import Span
 
@@ -71,8 +71,10 @@ def identifier(text: str) -> str:
 class Assembly:
     """Collects what the plan will hold; each ``add_*`` returns the unique name under which it was registered."""
 
-    def __init__(self, seed: int, dt: float, time_offset: int) -> None:
+    def __init__(self, seed: int, dt: float, time_offset: int, learning: bool = False) -> None:
         self.seed = seed
+        self.learning = learning  # tests of events and ``detach`` stay visible, so that the plan can be differentiated
+        self.learned: list[Learned] = []
         self.dt = dt
         self.time_offset = time_offset
         self.arrays: dict[str, Array] = {}

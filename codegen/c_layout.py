@@ -28,6 +28,7 @@ class Layout:
 
     plan: p.Plan
     strict: bool = False
+    access: str = "m->"  # how the text reaches a member
     fused: bool = False  # products and sums may be fused: single precision, or functions whose last bits are our own
     arrays: dict[str, str] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Layout:
             name = self.unique(f"{owner}_size")
             self._sizes[value] = name
             self.whole[name] = value
-        return f"m->{self._sizes[value]}"
+        return f"{self.access}{self._sizes[value]}"
 
     def member(self, wanted: str, value: int) -> str:
         """A whole number of one place: a lag, a period, the depth of a ring."""
@@ -73,14 +74,14 @@ class Layout:
             name = self.unique(wanted)
             self._members[key] = name
             self.whole[name] = value
-        return f"m->{self._members[key]}"
+        return f"{self.access}{self._members[key]}"
 
     def constant(self, kernel: str, value: int) -> str | None:
         """A whole number in a kernel's text that may be data; 0, 1, 2 and "for ever" are structure."""
         if -2 <= value <= 2 or value == FOR_EVER:
             return None
         if value in self._sizes:
-            return f"m->{self._sizes[value]}"
+            return f"{self.access}{self._sizes[value]}"
         return self.member(f"{kernel}_whole", value)
 
     def lifted(self, kernel: str, constant: k.Const) -> str | None:
@@ -93,7 +94,7 @@ class Layout:
         if key not in self._lifted:
             self._lifted[key] = self.unique(f"{kernel}_number")
             self.number[self._lifted[key]] = value
-        return f"(real)m->{self._lifted[key]}"
+        return f"(real){self.access}{self._lifted[key]}"
 
     # --- memory -------------------------------------------------------------------------------------------------------
 
@@ -111,10 +112,10 @@ class Layout:
         name = self.connectivities[c.name]
         match c.kind:
             case "sparse":
-                return f"m->{name}.count"
+                return f"{self.access}{name}.count"
             case "one_to_one":
-                return f"m->{name}.rows"
-        return f"m->{name}.rows*m->{name}.columns"
+                return f"{self.access}{name}.rows"
+        return f"{self.access}{name}.rows*{self.access}{name}.columns"
 
     def is_scalar(self, array: str) -> bool:
         described = self.plan.arrays[array]
@@ -128,6 +129,13 @@ class Layout:
 def lay_out(plan: p.Plan, strict: bool = False) -> Layout:
     """Names for everything in a plan, in the plan's order."""
     layout = Layout(plan, strict)
+    lay_out_into(layout)
+    return layout
+
+
+def lay_out_into(layout: Layout) -> None:
+    """Fill a layout with the names of its plan."""
+    plan = layout.plan
     layout.member("time_offset", plan.time_offset)
     for name in plan.arrays:
         layout.arrays[name] = layout.unique(name)
@@ -151,7 +159,6 @@ def lay_out(plan: p.Plan, strict: bool = False) -> Layout:
         layout.size(c.pre_size, f"{c.name}_pre")
         layout.size(c.post_size, f"{c.name}_post")
     layout.number["dt"] = plan.dt
-    return layout
 
 
 def loaded(kernel: k.Kernel) -> dict[str, bool]:

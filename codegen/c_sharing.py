@@ -2,12 +2,13 @@
 
 A thread owns the neurons of its share, the synapses that end on them and its part of every event list. A node runs on every thread when
 all that it writes is its own; else the first thread runs it alone. Between two nodes that touch one thing, of which one writes and not
-both as its owner, there is a barrier. The end of a step meets the start of the next, so the analysis goes round twice.
+both as its owner, there is a barrier. The end of a step meets the start of the next, so the analysis goes round twice; without any
+barrier a thread may be many steps ahead, and it goes round until every slot of every ring of lists has come round again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,31 +55,37 @@ def share_out(plan: p.Plan) -> Sharing:
         Touch(("list", r.list, 0) if isinstance(r, p.EventRecorder) else ("array", r.array, 0), False, "first")
         for r in plan.recorders
     ]
-    pending: list[Touch] = []
-    for _ in range(2):
+    rounds = 1 + max((events.depth for events in plan.lists.values()), default=1)
+    pending: dict[Touch, None] = {}
+    for turn in range(max(2, rounds)):
+        apart = bool(sharing.barriers) or sharing.before_records
         for position, found in enumerate(touches):
             if position in sharing.barriers:
-                pending = []
+                pending = {}
             elif _conflict(plan, pending, found):
                 sharing.barriers.add(position)
-                pending = []
-            pending += found
+                pending = {}
+            pending.update(dict.fromkeys(found))
         if sharing.before_records:
-            pending = []
+            pending = {}
         elif _conflict(plan, pending, records):
             sharing.before_records = True
-            pending = []
-        pending = [_past(touch) for touch in (*pending, *records)]
+            pending = {}
+        if turn > 0 and apart:  # with a barrier in every step, only neighbouring steps meet
+            break
+        pending = dict.fromkeys(_past(plan, touch) for touch in (*pending, *records))
     return sharing
 
 
-def _past(touch: Touch) -> Touch:
-    """The same touch as the next step sees it."""
+def _past(plan: p.Plan, touch: Touch) -> Touch:
+    """The same touch as the next step sees it; lags go round with the ring, so that few touches differ."""
     kind, name, lag = touch.thing
-    return Touch((kind, name, lag + 1), touch.writes, touch.manner) if kind == "list" else touch
+    if kind != "list":
+        return touch
+    return Touch((kind, name, (lag + 1) % plan.lists[name].depth), touch.writes, touch.manner)
 
 
-def _conflict(plan: p.Plan, earlier: list[Touch], later: list[Touch]) -> bool:
+def _conflict(plan: p.Plan, earlier: Iterable[Touch], later: list[Touch]) -> bool:
     return any(
         (before.writes or after.writes)
         and (before.manner != after.manner or before.manner == "any")

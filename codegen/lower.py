@@ -55,9 +55,18 @@ def time_offset(network: Network) -> int:
     return 0 if any(model.differences for model in models) else 1
 
 
-def lower(experiment: Experiment, derived: Derived, precision: Literal["double", "single"] = "double") -> Plan:
-    """The plan of one experiment at one point of its sweep. Raises SnnError for what cannot run."""
-    assembly = Assembly(experiment.seed, experiment.dt, time_offset(experiment.network))
+def lower(
+    experiment: Experiment,
+    derived: Derived,
+    precision: Literal["double", "single"] = "double",
+    *,
+    learning: bool = False,
+) -> Plan:
+    """The plan of one experiment at one point of its sweep; ``learning``: one that can be differentiated.
+
+    Raises SnnError for what cannot run.
+    """
+    assembly = Assembly(experiment.seed, experiment.dt, time_offset(experiment.network), learning)
     low = Lowering(experiment, derived, assembly)
     _inputs(low)
     _population_states(low)
@@ -108,6 +117,7 @@ def lower(experiment: Experiment, derived: Derived, precision: Literal["double",
         tuple(assembly.trial_end),
         tuple(recorders),
         tuple(assembly.explanation),
+        tuple(assembly.learned),
     )
 
 

@@ -84,6 +84,8 @@ def lower_expression(node: e.Expr, meaning: Meaning) -> k.Expr:
         case e.AtTime():
             return meaning.at_time(node)
         case e.Detach(operand=operand):
+            if getattr(getattr(meaning, "assembly", None), "learning", False):
+                return k.Call("detach", (number(operand),), "real")
             return down(operand)
         case e.AtEnd(operand=operand):
             return down(operand)

@@ -14,7 +14,7 @@ from snnlang.codegen.lower_expression import lower_expression
 from snnlang.codegen.lower_gaps import gap_steps
 from snnlang.codegen.lower_population_handlers import HandlerLowering, emission_order, source_of, statement_expressions
 from snnlang.codegen.lower_population_names import PopulationMeaning, PopulationState
-from snnlang.codegen.plan import ClearList, Fill, PlanNode, Reduce
+from snnlang.codegen.plan import ClearList, Fill, Learned, PlanNode, Reduce
 from snnlang.dynamics.system import Node
 from snnlang.model import expression as e
 from snnlang.model import model as m
@@ -251,6 +251,19 @@ class PopulationStep:
             assert free is not None
             condition = both(condition, free)
         meaning.events[node.name] = self.let(f"{node.name}_now", condition, node.source or source_of(event.span))
+        if self.assembly.learning and not self.probe:
+            self.learned(event, meaning.events[node.name])
+
+    def learned(self, event: m.Event, happened: k.Expr) -> None:
+        """For training: the truth of an event and what stands for its derivative, in arrays of their own."""
+        state, assembly = self.state, self.assembly
+        flag = assembly.add_array(f"{state.path}.{event.name}_flag", (state.size,), type="bool", role="scratch")
+        self.body.append(k.Store(flag, I, happened))
+        gradient = ""
+        if event.gradient is not None:
+            gradient = assembly.add_array(f"{state.path}.{event.name}_gradient", (state.size,), role="scratch")
+            self.body.append(k.Store(gradient, I, as_real(lower_expression(event.gradient, self.meaning))))
+        assembly.learned.append(Learned(state.path, event.name, state.lists[event.name], flag, gradient))
 
     def condition(self, event: m.Event) -> k.Expr:
         state, meaning, assembly = self.state, self.meaning, self.assembly

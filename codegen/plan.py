@@ -247,6 +247,18 @@ class ValueRecorder:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """An event of a population that gradients pass: the array of its truth in this step, and that of what the model says stands for its
+    derivative ("" for none). Made when a plan is lowered for training."""
+
+    path: str
+    event: str
+    list: str
+    flag: str
+    gradient: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``setup`` runs once (parameters, weights, delays, coefficients); ``coefficients`` again after a parameter or network input changed;
     ``trial_start`` before every trial (and before the first step without trials); ``step`` every step, recorders after
@@ -272,3 +284,4 @@ class Plan:
     trial_end: tuple[PlanNode, ...]
     recorders: tuple[EventRecorder | ValueRecorder, ...]
     explanation: tuple[str, ...] = ()
+    learned: tuple[Learned, ...] = ()

@@ -45,6 +45,7 @@ def standalone(plan: p.Plan, steps: int | None = None, math: Literal["fast", "st
         "ARRAYS": _enumeration(name.upper(), "", [array or "array" for array in code.arrays]),
         "RECORDS": _enumeration(name.upper(), "RECORD_", list(code.recorders)),
         "TABLE": _names_table(plan),
+        "ROUNDING": _rounding(code.text, math),
     }
     return {
         f"{name}.c": _QUIET + code.text + "\n" + _filled("access.c", words),
@@ -54,6 +55,14 @@ def standalone(plan: p.Plan, steps: int | None = None, math: Literal["fast", "st
         "Makefile": _filled("Makefile", words),
         "README.md": _filled("README.md", words),
     }
+
+
+def _rounding(text: str, math: Literal["fast", "strict"]) -> str:
+    """How snnlang's own build rounds this model (see runtime/compiler.py)."""
+    if math == "strict":
+        return "-ffp-contract=off"
+    fused = "#define SNN_FUSED 1" in text[:2000]
+    return "-fno-trapping-math " + ("-ffp-contract=fast -freciprocal-math" if fused else "-ffp-contract=off")
 
 
 def watched(plan: p.Plan) -> p.Plan:

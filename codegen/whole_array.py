@@ -51,8 +51,16 @@ def poisson_quantile(u: Any, mean: Any) -> Any:
     """The smallest k whose cumulative probability exceeds u, by sequential search over the elements that are not there yet."""
     draws, means = np.broadcast_arrays(np.asarray(u, float), np.asarray(mean, float))
     kind = np.result_type(u) if isinstance(u, np.ndarray) else np.dtype(float)
-    counts = np.zeros(draws.shape)
-    going = np.nonzero((means > 0) & (draws >= np.exp(-means)))
+    counts = np.where(np.isnan(means), means, 0.0)
+    many = np.nonzero(means > 1e5)
+    if many[0].size:  # the search would take as many steps: two terms of Cornish and Fisher (1938)
+        from statistics import NormalDist
+
+        z = np.array([NormalDist().inv_cdf(max(draw, 2.0**-54)) for draw in draws[many].tolist()])
+        with np.errstate(invalid="ignore"):
+            counts[many] = np.floor(means[many] + np.sqrt(means[many]) * z + (z * z - 1) / 6 + 0.5)
+        counts[np.isinf(means) & (means > 0)] = np.inf
+    going = np.nonzero((means > 0) & (means <= 1e5) & (draws >= np.exp(-means)))
     mean_left, draw_left = means[going], draws[going]
     logarithm, total, k = -mean_left, np.exp(-mean_left), 0
     while mean_left.size:

@@ -16,6 +16,7 @@ ROOMS = {
     "snnlang/model": "what is meant",
     "snnlang/dynamics": "what it computes",
     "codegen": "from steps to text",
+    "snnlang/data": "what is shown",
     "snnlang/runtime": "doing it",
     "snnlang/export": "foreign forms",
     "snnlang/cli": "the command line",

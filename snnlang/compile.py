@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from snnlang.model.network import Experiment, Projection
     from snnlang.syntax import tree
 
-TARGETS = ("auto", "c", "numpy", "interpreter")
+TARGETS = ("auto", "c", "cuda", "numpy", "interpreter")
 Precision = Literal["double", "single"]
 Mathematics = Literal["fast", "strict"]
 PRECISIONS: dict[str, Precision] = {"float64": "double", "float32": "single", "double": "double", "single": "single"}
@@ -306,12 +306,38 @@ def plan_and_remarks(experiment: Experiment, precision: Precision) -> tuple[Plan
     from snnlang.codegen.lower import lower
     from snnlang.codegen.simplify import simplify
 
+    if experiment.training is not None:
+        raise error(
+            "E757",
+            f"`{experiment.name}` is a `train` block: it is trained, not simulated",
+            experiment.span,
+            help=("`snn run FILE NAME` trains it, and so does `snnlang.load(FILE).train()`", "write a `simulate` block to simulate it"),
+        )
     refuse_unbuilt(experiment)
     derived = derive_network(experiment)
     remarks = _check_steps(experiment, derived)
     for projection in derived.projections.values():
         remarks += projection.placement.warnings
     return direct(simplify(lower(experiment, derived, precision))), remarks
+
+
+def plan_training(experiment: Experiment, precision: Precision = "single") -> Plan:
+    """The plan of a ``train`` block: one presentation, its tests of events visible so that it can be differentiated."""
+    from snnlang.codegen.lower import lower
+    from snnlang.codegen.simplify import simplify
+
+    refuse_unbuilt(experiment)
+    for population in experiment.network.populations:
+        if population.model.adjoint:
+            raise error(
+                "E750",
+                f"{population.model.name} writes its own backward pass (`adjoint:`), which cannot run yet",
+                population.span,
+                help="take the block away to train with the derived one",
+            )
+    derived = derive_network(experiment)
+    _check_steps(experiment, derived)
+    return simplify(lower(experiment, derived, precision, learning=True))
 
 
 def refuse_unbuilt(experiment: Experiment) -> None:
@@ -356,15 +382,16 @@ def compile_experiment(program: Program, name: str | None, overrides: Overrides)
 
 
 def precision_of(experiment: Experiment, overrides: Overrides) -> Precision:
-    """``--precision``, else the experiment's setting, else double."""
-    return PRECISIONS[str(overrides.precision or experiment.settings.get("precision", "float64"))]
+    """``--precision``, else the experiment's setting, else double; of target cuda, single."""
+    usual = "float32" if target_of(experiment, overrides) == "cuda" else "float64"
+    return PRECISIONS[str(overrides.precision or experiment.settings.get("precision", usual))]
 
 
 def target_of(experiment: Experiment, overrides: Overrides) -> str:
     """``--target``, else the experiment's setting, else auto (see :func:`snnlang.runtime.device.make_device`)."""
     chosen = str(overrides.target or experiment.settings.get("target", "auto"))
     if chosen not in TARGETS:
-        raise error("E711", f"`{chosen}` is no target of this version", help="use auto, c, numpy or interpreter")
+        raise error("E711", f"`{chosen}` is no target of this version", help="use auto, c, cuda, numpy or interpreter")
     return chosen
 
 

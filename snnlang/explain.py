@@ -148,6 +148,7 @@ def explain_experiment(program: Program, overrides: Overrides, *, experiment: st
     """Order of a step, method of every population, where synaptic variables live and why, delays, sizes and memory."""
     if not program.experiments:
         return _explain_models(program, overrides)
+    from snnlang.codegen.c_tiling import described
     from snnlang.codegen.lower import lower
     from snnlang.compile import derive_network, precision_of, target_of
     from snnlang.dynamics.summary import summary
@@ -183,7 +184,9 @@ def explain_experiment(program: Program, overrides: Overrides, *, experiment: st
         name = result.synapse.name if projection.synapse is not None else "plain"
         lines.append(f"  {projection.path}: {projection.pattern.kind}, {name} synapse, {_delay_text(projection)}")
         lines += [f"    {placed.name}, {_PLACES[placed.where]}: {placed.reason}" for placed in result.placement.placed]
+    blocks = described(plan)
     lines += ["", f"Memory: about {_bytes(estimate_memory(chosen))}"]
+    lines += [blocks] if blocks else []
     return "\n".join(lines)
 
 

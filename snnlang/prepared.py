@@ -98,7 +98,7 @@ def _files(folder: str) -> list[str]:
     found: list[str] = []
     with contextlib.suppress(OSError), os.scandir(folder) as items:
         for item in sorted(items, key=lambda item: item.name):
-            if item.name.endswith((".py", ".snn", ".json", ".lark", ".h")):
+            if item.name.endswith((".py", ".snn", ".json", ".lark", ".h", ".cuh")):
                 about = item.stat()
                 found.append(f"{item.name} {about.st_size} {about.st_mtime_ns}")
             elif (

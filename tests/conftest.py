@@ -16,3 +16,11 @@ os.environ.setdefault("SNN_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"snnla
 settings.register_profile("the same", derandomize=True, database=None)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("explore" if os.environ.get("SNN_EXPLORE") else "the same")
+
+if not os.environ.get("SNN_EXPLORE"):
+    # Hypothesis also draws numbers and words that it finds in the source of loaded modules: what a test tries would then change with
+    # every edit and with what ran before in the same process.
+    from hypothesis.internal.conjecture import providers
+
+    if hasattr(providers, "_get_local_constants") and hasattr(providers, "_local_constants"):
+        providers._get_local_constants = lambda: providers._local_constants

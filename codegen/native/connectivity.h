@@ -4,6 +4,7 @@
  * result, and the result does not depend on the number of threads. Nothing is ever as large as all pairs. */
 #ifndef SNN_CONNECTIVITY_H
 #define SNN_CONNECTIVITY_H
+#if SNN_HALF != 1 /* the loop over time makes no synapses */
 
 /* needs model.h, threads.h, random.h */
 
@@ -162,9 +163,11 @@ static SNN_APART void snn_put(snn_pen *pen, int32_t *columns, int32_t *shared, i
         const int32_t first = how->post_part != NULL ? 0 : (int32_t)how->post_first;
         if (b->rows->post_bytes == 2) {
             uint16_t *const post = (uint16_t *)b->rows->post + pen->at;
+            #pragma omp simd
             for (int64_t i = 0; i < count; i++) post[i] = (uint16_t)(columns[i] + first);
         } else {
             int32_t *const post = (int32_t *)b->rows->post + pen->at;
+            #pragma omp simd
             for (int64_t i = 0; i < count; i++) post[i] = columns[i] + first;
         }
         if (shared != NULL && b->rows->shared != NULL)
@@ -214,8 +217,10 @@ static void snn_random_row(snn_pen *pen, int64_t row, double scale, double each)
         const double expected = (double)(columns - column) * p;
         int64_t draws = (int64_t)(expected + sqrt(expected)) / 8 * 8 + 8;
         if (draws > SNN_FOUND) draws = SNN_FOUND;
+        #pragma omp simd
         for (int64_t i = 0; i < draws; i++) quotient[i] = 1.0 - snn_uniform(base, counter + i);
         int unsure = 0;
+        #pragma omp simd reduction(| : unsure)
         for (int64_t i = 0; i < draws; i++) {
             const double exact = snn_quick_log(quotient[i]) * each;
             const double q = exact < limit ? exact : limit;
@@ -897,6 +902,7 @@ static SNN_COLD int snn_wire_splits(snn_rows *rows, int threads)
 /* The pre neuron of every synapse. */
 static SNN_COLD int snn_wire_pre(snn_rows *rows)
 {
+    if (rows->count > INT32_MAX) return 0; /* queues hold synapses in 32 bits */
     rows->pre = snn_allocate(rows->count * (int64_t)sizeof *rows->pre);
     if (rows->pre == NULL) return 0;
     for (int64_t pre = 0; pre < rows->pre_size; pre++)
@@ -942,4 +948,5 @@ static SNN_COLD int snn_wire_columns(snn_rows *rows)
     return 1;
 }
 
+#endif
 #endif

@@ -1,7 +1,7 @@
 /* Mathematical functions that vectorise: no branch, no table, no call, so that a loop over neurons runs them in every lane.
  *
  * Largest error against exact values in units in the last place (ulp), as measured by the tests (double / float):
- *   exp 1.1 / 1.1   expm1 1.7 / 1.4   exprel 2.0 / 1.9   log 0.8 / 0.9   log1p 1.3 / 1.4   log10 1.8 / 2.0
+ *   exp 1.1 / 1.1   expm1 2.1 / 1.5   exprel 2.1 / 1.8   log 0.8 / 0.9   log1p 1.3 / 1.4   log10 1.8 / 2.0
  *   tanh 2.1 / 2.1   sigmoid 2.2 / 2.2   softplus 1.7 / 1.7   sinh 2.0 / 2.1   cosh 1.3 / 1.3   erf 2.1 / 2.4
  *   sin, cos 2.4 / 3.5   tan 4.3 / 6.5 (float 4.7 with fused multiply-add)   pow: libm's, one lane at a time / 0.6
  *   sqrt, floor, ceil, rint, fabs are the hardware's; mod, min, max, clip, sign, relu, heaviside are exact.
@@ -115,77 +115,129 @@ SNN_INLINE double snn_fused(double a, double b, double c)
 #endif
 }
 
-/* 2^n as a product of two powers, each of them a normal number: overflow and gradual underflow then come by themselves. */
-typedef struct { double p, n, first, second; } snn_power;
-typedef struct { float p, n, first, second; } snn_powerf;
-
-/* x within [-750, 720] or nan. The sum carries n + 2046 in its low bits: the biased exponents of both powers together. */
-SNN_INLINE snn_power snn_reduce_exp(double x, double *r, double *rest)
+/* x within reach: x - n*log(2), rounded once where products and sums are fused. Far outside it is as large as x, with its sign, or nan. */
+SNN_INLINE double snn_remain(double x, double n)
 {
-    const double sum = snn_fused(x, 0x1.71547652b82fep+0, 0x1.8p52 + 2046.0);
+    return snn_fused(n, -0x1.9ef35793c7673p-41, snn_fused(n, -0x1.62e42fefa2p-1, x));
+}
+
+SNN_INLINE float snn_remainf(float x, float n) { return (x - n*0x1.62e4p-1f) - n*0x1.7f7d1cp-20f; }
+
+/* The lower of a sum and a bound, both near 1.5*2^23: their bits are in order, and comparing whole numbers takes one operation. */
+SNN_INLINE float snn_boundf(float sum, int32_t bound)
+{
+    const int32_t bits = (int32_t)snn_bitsf(sum);
+    return snn_of_bitsf((uint32_t)(bits < bound ? bits : bound));
+}
+
+/* exp(x) where sum carries n + 2046 (float: n + 254) in its low bits: the biased exponents of two powers of two whose product is 2^n. Each of
+ * them is a normal number, so that overflow and gradual underflow come by themselves. Above the range r grows and the result is inf. */
+SNN_INLINE double snn_exp_from(double x, double sum)
+{
     const uint64_t bits = snn_bits(sum), half = bits >> 1;
-    const double n = sum - (0x1.8p52 + 2046.0), high = snn_fused(n, -0x1.62e42fefa2p-1, x), low = n*0x1.9ef35793c7673p-41;
-    *r = high - low;
-    *rest = (high - *r) - low;
-    return (snn_power){0.0, n, snn_of_bits(half << 52), snn_of_bits((bits - half) << 52)};
-}
-
-SNN_INLINE snn_powerf snn_reduce_expf(float x, float *r, float *rest)
-{
-    const float sum = x*0x1.715476p+0f + (0x1.8p23f + 254.0f);
-    const uint32_t bits = snn_bitsf(sum), half = bits >> 1;
-    const float n = sum - (0x1.8p23f + 254.0f), high = x - n*0x1.62e4p-1f, low = n*0x1.7f7d1cp-20f;
-    *r = high - low;
-    *rest = (high - *r) - low;
-    return (snn_powerf){0.0f, n, snn_of_bitsf(half << 23), snn_of_bitsf((bits - half) << 23)};
-}
-
-SNN_INLINE double snn_exp(double x)
-{
-    double r, rest;
-    const double above = x < -750.0 ? -750.0 : x;
-    const snn_power power = snn_reduce_exp(above > 720.0 ? 720.0 : above, &r, &rest);
-    const double z = r*r;
+    const double r = snn_remain(x, sum - (0x1.8p52 + 2046.0)), z = r*r;
     const double even = snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, 0x1.289186d6aea07p-22, 0x1.a019b90bc3fbdp-16),
         0x1.6c16c1788c44dp-10), 0x1.5555555553d62p-5), 0x1.0000000000001p-1);
     const double odd = snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, 0x1.af632ad6abee8p-26, 0x1.71ddf6b3f10d1p-19),
         0x1.a01a01b00c2c6p-13), 0x1.111111110f803p-7), 0x1.5555555555558p-3);
-    return (1.0 + snn_fused(z, snn_fused(r, odd, even), r))*power.first*power.second;
+    const double y = (1.0 + snn_fused(z, snn_fused(r, odd, even), r))*snn_of_bits(half << 52)*snn_of_bits((bits - half) << 52);
+    return x < -750.0 ? 0.0 : y;
+}
+
+SNN_INLINE float snn_exp_fromf(float x, float sum)
+{
+    const uint32_t bits = snn_bitsf(sum), half = bits >> 1;
+    const float r = snn_remainf(x, sum - (0x1.8p23f + 254.0f)), z = r*r;
+    const float p = (0x1.0p-1f + r*0x1.5554dcp-3f) + z*((0x1.5554b8p-5f + r*0x1.120b78p-7f) + z*0x1.6d7548p-10f);
+    const float y = (1.0f + (r + z*p))*snn_of_bitsf(half << 23)*snn_of_bitsf((bits - half) << 23);
+    return x < -105.0f ? 0.0f : y;
+}
+
+SNN_INLINE double snn_exp(double x)
+{
+    const double sum = snn_fused(x, 0x1.71547652b82fep+0, 0x1.8p52 + 2046.0);
+    return snn_exp_from(x, sum > 0x1.8p52 + 3086.0 ? 0x1.8p52 + 3086.0 : sum);
 }
 
 SNN_INLINE float snn_expf(float x)
 {
-    float r, rest;
-    const float above = x < -105.0f ? -105.0f : x;
-    const snn_powerf power = snn_reduce_expf(above > 90.0f ? 90.0f : above, &r, &rest);
-    const float z = r*r;
-    const float p = 0x1.0p-1f + r*(0x1.5554dcp-3f + r*(0x1.5554b8p-5f + r*(0x1.120b78p-7f + r*0x1.6d7548p-10f)));
-    return (1.0f + (r + z*p))*power.first*power.second;
+    return snn_exp_fromf(x, snn_boundf(x*0x1.715476p+0f + (0x1.8p23f + 254.0f), 0x4b400000 + 384)); /* n <= 130 */
 }
 
-/* p is exp(r) - 1 to full relative accuracy: the rest of the reduction is added where it does not get lost. */
-SNN_INLINE snn_power snn_split_exp(double x)
+/* exp(-|x|) */
+SNN_INLINE double snn_exp_falling(double x)
 {
-    double r, rest;
-    snn_power power = snn_reduce_exp(x, &r, &rest);
-    const double z = r*r;
+    const double below = -fabs(x);
+    return snn_exp_from(below, snn_fused(below, 0x1.71547652b82fep+0, 0x1.8p52 + 2046.0));
+}
+
+SNN_INLINE float snn_exp_fallingf(float x)
+{
+    const float below = -fabsf(x);
+    return snn_exp_fromf(below, below*0x1.715476p+0f + (0x1.8p23f + 254.0f));
+}
+
+/* (exp(r) - 1 - r)/r^2 with z = r^2, so exactly that exp(r) - 1 keeps its relative accuracy near zero. */
+SNN_INLINE double snn_curve(double r, double z)
+{
     const double even = snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, 0x1.1f8b4c6b3c913p-29, 0x1.27e4cccdeb2f7p-22),
         0x1.a01a01acfacc0p-16), 0x1.6c16c16c151fcp-10), 0x1.5555555555558p-5), 0x1.0p-1);
     const double odd = snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, 0x1.af4deb0af45a9p-26, 0x1.71de0230beb99p-19),
         0x1.a01a01abe84bap-13), 0x1.11111111100dbp-7), 0x1.5555555555557p-3);
-    power.p = r + snn_fused(z, snn_fused(r, odd, even), rest);
-    return power;
+    return snn_fused(r, odd, even);
+}
+
+SNN_INLINE float snn_curvef(float r, float z)
+{
+    return (0x1.0p-1f + r*0x1.555556p-3f) + z*((0x1.5554e8p-5f + r*0x1.1110acp-7f) + z*(0x1.6d432cp-10f + r*0x1.a17e08p-13f));
+}
+
+/* With t = 2^(n-1), which is finite for every n that counts: exp(x) - 1 = 2*(p*t + (t - 1/2)). */
+SNN_INLINE double snn_expm1(double x)
+{
+    const double wide = snn_fused(x, 0x1.71547652b82fep+0, 0x1.8p52 + 1022.0), sum = wide > 0x1.8p52 + 2046.0 ? 0x1.8p52 + 2046.0 : wide;
+    const double r = snn_remain(x, sum - (0x1.8p52 + 1022.0)), z = r*r, t = snn_of_bits(snn_bits(sum) << 52);
+    const double half = snn_fused(snn_fused(z, snn_curve(r, z), r), t, t - 0.5);
+    return x < -50.0 ? -1.0 : half + half;
+}
+
+SNN_INLINE float snn_expm1f(float x)
+{
+    const float sum = snn_boundf(x*0x1.715476p+0f + (0x1.8p23f + 126.0f), 0x4b400000 + 254);
+    const float r = snn_remainf(x, sum - (0x1.8p23f + 126.0f)), z = r*r, t = snn_of_bitsf(snn_bitsf(sum) << 23);
+    const float half = (r + z*snn_curvef(r, z))*t + (t - 0.5f);
+    return x < -25.0f ? -1.0f : half + half;
+}
+
+/* Where x is so small that its half may not be exact, the result is 1. */
+SNN_INLINE double snn_exprel(double x) { return fabs(x) < 0x1p-60 ? 1.0 : snn_expm1(x)/x; }
+SNN_INLINE float snn_exprelf(float x) { return fabsf(x) < 0x1p-30f ? 1.0f : snn_expm1f(x)/x; }
+
+/* x/(exp(x) - 1), which rates of channels are made of: one division. */
+SNN_INLINE double snn_inverse_exprel(double x) { return fabs(x) < 0x1p-60 ? 1.0 : x/snn_expm1(x); }
+SNN_INLINE float snn_inverse_exprelf(float x) { return fabsf(x) < 0x1p-30f ? 1.0f : x/snn_expm1f(x); }
+
+/* The hyperbolic functions need exp(x) and exp(x) - 1 at once, and no error in r: x = n*log(2) + r + rest, p = exp(r + rest) - 1, and 2^n as the
+ * product of two powers as above. x within [-750, 720] or nan (float: [-105, 90]). */
+typedef struct { double p, n, first, second; } snn_power;
+typedef struct { float p, n, first, second; } snn_powerf;
+
+SNN_INLINE snn_power snn_split_exp(double x)
+{
+    const double sum = snn_fused(x, 0x1.71547652b82fep+0, 0x1.8p52 + 2046.0);
+    const uint64_t bits = snn_bits(sum), half = bits >> 1;
+    const double n = sum - (0x1.8p52 + 2046.0), high = snn_fused(n, -0x1.62e42fefa2p-1, x), low = n*0x1.9ef35793c7673p-41;
+    const double r = high - low, rest = (high - r) - low, z = r*r;
+    return (snn_power){r + snn_fused(z, snn_curve(r, z), rest), n, snn_of_bits(half << 52), snn_of_bits((bits - half) << 52)};
 }
 
 SNN_INLINE snn_powerf snn_split_expf(float x)
 {
-    float r, rest;
-    snn_powerf power = snn_reduce_expf(x, &r, &rest);
-    const float z = r*r;
-    const float p = 0x1.0p-1f + r*(0x1.555556p-3f + r*(0x1.5554e8p-5f + r*(0x1.1110acp-7f + r*(0x1.6d432cp-10f
-        + r*0x1.a17e08p-13f))));
-    power.p = r + (rest + z*p);
-    return power;
+    const float sum = x*0x1.715476p+0f + (0x1.8p23f + 254.0f);
+    const uint32_t bits = snn_bitsf(sum), half = bits >> 1;
+    const float n = sum - (0x1.8p23f + 254.0f), high = x - n*0x1.62e4p-1f, low = n*0x1.7f7d1cp-20f;
+    const float r = high - low, rest = (high - r) - low, z = r*r;
+    return (snn_powerf){r + (rest + z*snn_curvef(r, z)), n, snn_of_bitsf(half << 23), snn_of_bitsf((bits - half) << 23)};
 }
 
 /* (exp(x) - 1)/2^n; 2^-n no longer counts where n > 60 and would leave the range where n > 1022. */
@@ -201,33 +253,12 @@ SNN_INLINE float snn_scaled_expm1f(snn_powerf power)
     return power.p + (power.n > 30.0f ? 1.0f : 1.0f - inverse);
 }
 
-SNN_INLINE double snn_expm1(double x)
-{
-    const double above = x < -50.0 ? -50.0 : x;
-    const snn_power power = snn_split_exp(above > 720.0 ? 720.0 : above);
-    return snn_scaled_expm1(power)*power.first*power.second;
-}
-
-SNN_INLINE float snn_expm1f(float x)
-{
-    const float above = x < -25.0f ? -25.0f : x;
-    const snn_powerf power = snn_split_expf(above > 90.0f ? 90.0f : above);
-    return snn_scaled_expm1f(power)*power.first*power.second;
-}
-
-SNN_INLINE double snn_exprel(double x) { return x == 0.0 ? 1.0 : snn_expm1(x)/x; }
-SNN_INLINE float snn_exprelf(float x) { return x == 0.0f ? 1.0f : snn_expm1f(x)/x; }
-
-/* x/(exp(x) - 1), which rates of channels are made of: one division. */
-SNN_INLINE double snn_inverse_exprel(double x) { return x == 0.0 ? 1.0 : x/snn_expm1(x); }
-SNN_INLINE float snn_inverse_exprelf(float x) { return x == 0.0f ? 1.0f : x/snn_expm1f(x); }
-
 /* With e = exp(-2|x|): (1 - e)/(1 + e) near zero, 1 - 2e/(1 + e) farther out, where rounding 1 + e would cost more. */
 SNN_INLINE double snn_tanh(double x)
 {
     const double size = fabs(x);
     const snn_power power = snn_split_exp(size > 25.0 ? -50.0 : -2.0*size);
-    const double e = (1.0 + power.p)*power.first*power.second, t = snn_scaled_expm1(power)*power.first*power.second;
+    const double scale = power.first*power.second, e = (1.0 + power.p)*scale, t = snn_scaled_expm1(power)*scale;
     const double part = (size > 0.55 ? 2.0*e : -t)/(1.0 + e);
     return copysign(size > 0.55 ? 1.0 - part : part, x);
 }
@@ -236,7 +267,7 @@ SNN_INLINE float snn_tanhf(float x)
 {
     const float size = fabsf(x);
     const snn_powerf power = snn_split_expf(size > 12.0f ? -24.0f : -2.0f*size);
-    const float e = (1.0f + power.p)*power.first*power.second, t = snn_scaled_expm1f(power)*power.first*power.second;
+    const float scale = power.first*power.second, e = (1.0f + power.p)*scale, t = snn_scaled_expm1f(power)*scale;
     const float part = (size > 0.55f ? 2.0f*e : -t)/(1.0f + e);
     return copysignf(size > 0.55f ? 1.0f - part : part, x);
 }
@@ -276,13 +307,13 @@ SNN_INLINE float snn_coshf(float x)
 
 SNN_INLINE double snn_sigmoid(double x)
 {
-    const double e = snn_exp(-fabs(x));
+    const double e = snn_exp_falling(x);
     return (x < 0.0 ? e : 1.0)/(1.0 + e);
 }
 
 SNN_INLINE float snn_sigmoidf(float x)
 {
-    const float e = snn_expf(-fabsf(x));
+    const float e = snn_exp_fallingf(x);
     return (x < 0.0f ? e : 1.0f)/(1.0f + e);
 }
 
@@ -380,8 +411,8 @@ SNN_INLINE float snn_log1pf(float x)
     return snn_log_edgesf(u, snn_log_sumf((m - 1.0f) + lost*scale, k));
 }
 
-SNN_INLINE double snn_softplus(double x) { return snn_relu(x) + snn_log1p(snn_exp(-fabs(x))); }
-SNN_INLINE float snn_softplusf(float x) { return snn_reluf(x) + snn_log1pf(snn_expf(-fabsf(x))); }
+SNN_INLINE double snn_softplus(double x) { return snn_relu(x) + snn_log1p(snn_exp_falling(x)); }
+SNN_INLINE float snn_softplusf(float x) { return snn_reluf(x) + snn_log1pf(snn_exp_fallingf(x)); }
 
 /* --- circles: x = n*pi/2 + r, and the last two bits of n say which of sin r, cos r and with which sign --------------- */
 
@@ -392,7 +423,7 @@ SNN_INLINE snn_circle snn_turn(double x)
 {
     const double sum = x*0x1.45f306dc9c883p-1 + 0x1.8p52, n = sum - 0x1.8p52;
     const double left = ((x - n*0x1.921fb544p+0) - n*0x1.0b4611a6p-34) - n*0x1.3198a2e037073p-69;
-    const double low = left < -1.0 ? -1.0 : left, r = low > 1.0 ? 1.0 : low, z = r*r; /* lost far out: kept bounded */
+    const double r = fabs(left) > 1.0 ? 0.0 : left, z = r*r; /* lost far out: kept bounded */
     const double sine = r + r*z*(-0x1.5555555555555p-3 + z*(0x1.1111111110ba6p-7 + z*(-0x1.a01a019e80a1ep-13
         + z*(0x1.71de379292381p-19 + z*(-0x1.ae6006d9b1e01p-26 + z*0x1.5e09988c5b3dfp-33)))));
     const double cosine = (1.0 - 0.5*z) + z*z*(0x1.5555555555555p-5 + z*(-0x1.6c16c16c16960p-10 + z*(0x1.a01a019f4d280p-16
@@ -404,7 +435,7 @@ SNN_INLINE snn_circlef snn_turnf(float x)
 {
     const float sum = x*0x1.45f306p-1f + 0x1.8p23f, n = sum - 0x1.8p23f;
     const float left = ((((x - n*0x1.92p+0f) - n*0x1.fap-12f) - n*0x1.54p-20f) - n*0x1.1p-30f) - n*0x1.68c234p-39f;
-    const float low = left < -1.0f ? -1.0f : left, r = low > 1.0f ? 1.0f : low, z = r*r;
+    const float r = fabsf(left) > 1.0f ? 0.0f : left, z = r*r;
     const float sine = r + r*z*(-0x1.555552p-3f + z*(0x1.110c26p-7f + z*-0x1.9ac79ep-13f));
     const float cosine = (1.0f - 0.5f*z) + z*z*(0x1.555554p-5f + z*(-0x1.6c12dp-10f + z*0x1.9bd6dep-16f));
     return (snn_circlef){sine, cosine, snn_bitsf(sum)};
@@ -493,7 +524,7 @@ SNN_INLINE double snn_erf(double x)
         t*(0x1.4c0f031285a96p-3 + t*(0x1.0792cec8261b1p-4 + t*(0x1.12a24b0294f4p-2 + t*(-0x1.24da8676f08f1p-2 + t*(0x1.2f8c1424d4befp-1
         + t*(-0x1.292c3346bc2c7p-1 + t*(0x1.bd4b05c20929fp-2 + t*(-0x1.2dad043356d7cp-3 + t*(-0x1.5ec738681239ep-5 +
         t*(0x1.7c134bc1f5068p-5 + t*-0x1.420a6c6180ba5p-7)))))))))))));
-    return copysign(size < 1.0 ? small : 1.0 - tail*snn_exp(-z), x);
+    return copysign(size < 1.0 ? small : 1.0 - tail*snn_exp_falling(z), x);
 }
 
 SNN_INLINE float snn_erff(float x)
@@ -503,7 +534,7 @@ SNN_INLINE float snn_erff(float x)
         z*(-0x1.a485f8p-11f + z*0x1.4ae4c6p-14f))))));
     const float tail = -0x1.50ab14p-18f + t*(0x1.940018p-2f + t*(0x1.9c8e58p-2f + t*(0x1.e76bbp-3f + t*(0x1.5c191ep-2f +
         t*(-0x1.36a2aep-1f + t*0x1.df0beep-3f)))));
-    return copysignf(size < 1.0f ? small : 1.0f - tail*snn_expf(-z), x);
+    return copysignf(size < 1.0f ? small : 1.0f - tail*snn_exp_fallingf(z), x);
 }
 
 SNN_INLINE double snn_pow(double x, double y) { return pow(x, y); }

@@ -7,14 +7,42 @@
 #ifndef SNN_QUANTILES_H
 #define SNN_QUANTILES_H
 
+/* How a function is declared: cuda/mathematics.cuh says otherwise beforehand. */
+#ifndef SNN_FUNCTION
+#define SNN_FUNCTION static inline
+#endif
+
 /* The last count that the search tries. */
-static inline double snn_poisson_limit(double mean) { return mean + 40.0*sqrt(mean) + 100.0; }
+SNN_FUNCTION double snn_poisson_limit(double mean) { return mean + 40.0*sqrt(mean) + 100.0; }
+
+/* Counts of a greater mean come from the normal distribution: the search takes as many steps as the count is large. */
+#define SNN_POISSON_MANY 1e5
+
+/* Where the normal distribution function reaches u: formula 26.2.23 of Abramowitz and Stegun (1964), then two steps of Halley's method. */
+SNN_FUNCTION double snn_normal_quantile(double u)
+{
+    const double part = u < 0.5 ? u : 1.0 - u, p = part > 5.551115123125783e-17 ? part : 5.551115123125783e-17, t = sqrt(-2.0*log(p));
+    double z = (2.515517 + t*(0.802853 + t*0.010328))/(1.0 + t*(1.432788 + t*(0.189269 + t*0.001308))) - t;
+    for (int turn = 0; turn < 2; turn++) {
+        const double step = (0.5*erfc(-0.70710678118654752*z) - p)*2.5066282746310005*exp(0.5*z*z);
+        z -= step/(1.0 + 0.5*z*step);
+    }
+    return u < 0.5 ? z : -z;
+}
+
+/* The first two terms of Cornish and Fisher (1938): right to a hundredth of a count. */
+SNN_FUNCTION double snn_poisson_many(double u, double mean)
+{
+    const double z = snn_normal_quantile(u);
+    return mean < INFINITY ? floor(mean + sqrt(mean)*z + (z*z - 1.0)/6.0 + 0.5) : mean;
+}
 
 /* The smallest count whose cumulative probability exceeds u. Terms by their logarithm: a large mean does not underflow. */
-static inline double snn_poisson_quantile(double u, double mean)
+SNN_FUNCTION double snn_poisson_quantile(double u, double mean)
 {
     if (u != u || mean != mean) return NAN;
     if (!(mean > 0.0)) return 0.0;
+    if (mean > SNN_POISSON_MANY) return snn_poisson_many(u, mean);
     const double limit = snn_poisson_limit(mean);
     double logarithm = -mean, total = exp(logarithm), count = 0.0;
     while (total <= u && count < limit) {
@@ -25,7 +53,9 @@ static inline double snn_poisson_quantile(double u, double mean)
     return count;
 }
 
-static inline float snn_poisson_quantilef(float u, float mean) { return (float)snn_poisson_quantile(u, mean); }
+SNN_FUNCTION float snn_poisson_quantilef(float u, float mean) { return (float)snn_poisson_quantile(u, mean); }
+
+#ifndef SNN_CUDA
 
 /* Probabilities below this place in the table are told apart; a mean that needs more is searched one draw at a time. */
 #define SNN_POISSON_ROOM 1024
@@ -150,9 +180,11 @@ static inline void snn_poisson_blockf(const snn_poisson_table *table, const floa
     for (; at < n; at++) count[at] = (float)snn_poisson_of(table, u[at]);
 }
 
+#endif
+
 /* The regularised lower incomplete gamma function less u: its series below shape + 1; above it the upper one's continued fraction by the
  * method of Lentz (1976), which loses nothing where u is nearly 1. `front` is x^shape exp(-x)/gamma(shape). */
-static inline double snn_gamma_beyond(double shape, double x, double front, double u)
+SNN_FUNCTION double snn_gamma_beyond(double shape, double x, double front, double u)
 {
     if (x < shape + 1.0) {
         double term = 1.0/shape, total = term;
@@ -175,7 +207,7 @@ static inline double snn_gamma_beyond(double shape, double x, double front, doub
 }
 
 /* Where the distribution function of a gamma distribution of this shape and scale 1 reaches u: Newton's steps kept inside a bracket. */
-static inline double snn_gamma_quantile(double u, double shape)
+SNN_FUNCTION double snn_gamma_quantile(double u, double shape)
 {
     if (u != u || !(shape > 0.0)) return NAN;
     if (u <= 0.0) return 0.0;
@@ -194,6 +226,6 @@ static inline double snn_gamma_quantile(double u, double shape)
     return x;
 }
 
-static inline float snn_gamma_quantilef(float u, float shape) { return (float)snn_gamma_quantile(u, shape); }
+SNN_FUNCTION float snn_gamma_quantilef(float u, float shape) { return (float)snn_gamma_quantile(u, shape); }
 
 #endif

@@ -47,7 +47,9 @@ def command(subject: str, experiment: str | None, **settings: Any) -> int:
         from snnlang.runtime.machine import machine_lines
 
         chosen, plan = compile_experiment(program, experiment, options)
-        lines = machine_lines(plan, target_of(chosen, options), threads_of(chosen, options), math_of(chosen, options))
+        steps = None if chosen.phases or not chosen.duration else round(chosen.duration / chosen.dt)
+        used = target_of(chosen, options), threads_of(chosen, options), math_of(chosen, options)
+        lines = machine_lines(plan, *used, steps)
         say("\n".join(["", "This machine", *lines]))
     return 0
 

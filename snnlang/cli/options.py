@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TARGETS = ("auto", "c", "numpy", "interpreter")
+TARGETS = ("auto", "c", "cuda", "numpy", "interpreter")
 MATHEMATICS = ("fast", "strict")
 METHODS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")
 PRECISIONS = ("float64", "float32")
@@ -40,7 +40,11 @@ def experiment_options(command: F) -> F:
         click.option("--duration", metavar="TIME", help="Length of the simulation, such as 2s."),
         click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of all random draws."),
         click.option("--method", type=click.Choice(METHODS), help="Integration method of every population."),
-        click.option("--precision", type=click.Choice(PRECISIONS), help="Floating point numbers to compute with."),
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            help="Numbers to compute with; default: float64, of cuda float32.",
+        ),
         click.option("--target", type=click.Choice(TARGETS), help="What runs the generated code."),
         click.option(
             "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of target c; default: as many as pay."

@@ -17,7 +17,7 @@ import click
 
 from snnlang.diagnostics import Diagnostic, SnnError
 
-COMMANDS = ("new", "check", "fmt", "show", "explain", "run", "verify", "compile", "models", "cache")
+COMMANDS = ("new", "check", "fmt", "show", "explain", "run", "eval", "verify", "compile", "models", "cache")
 
 
 class Commands(click.Group):

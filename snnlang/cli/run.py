@@ -17,6 +17,7 @@ from snnlang.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
     from snnlang.compile import Prepared
+    from snnlang.model.model import Program
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
@@ -29,13 +30,24 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 @click.option("--plot", "picture", metavar="FILE", help="Draw the experiment's plots: .png, .pdf or .svg.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
+@click.option("--resume", is_flag=True, help="Go on with the training that is in the directory --out.")
+@click.option("--tensorboard", is_flag=True, help="Write a training's curves for TensorBoard too.")
 def command(
-    file: str, experiment: str | None, out: str | None, picture: str | None, as_json: bool, quiet: bool, **settings: Any
+    file: str,
+    experiment: str | None,
+    out: str | None,
+    picture: str | None,
+    as_json: bool,
+    quiet: bool,
+    resume: bool,
+    tensorboard: bool,
+    **settings: Any,
 ) -> int:
-    """Simulate an experiment of FILE.
+    """Simulate an experiment of FILE, or train its network.
 
-    EXPERIMENT is the name after 'as' of a 'simulate' block, or its network's name; left out, it is the first one of
-    the file. Ctrl-C stops a run and keeps what was recorded so far.
+    EXPERIMENT is the name after 'as' of a 'simulate' or 'train' block, or its network's name; left out, it is the first
+    'simulate' block of the file, else the first 'train' block. Ctrl-C stops a run and keeps what was recorded so far; a
+    training keeps its weights in the directory --out, and --resume goes on with it.
 
     \b
     Examples:
@@ -43,6 +55,8 @@ def command(
       snn run balanced.snn raster --set g=4 --duration 2s
       snn run balanced.snn --plot raster.png --out spikes.npz
       snn run balanced.snn --dt 0.05ms --precision float32 --json
+      snn run digits.snn --out trained --plot curve.png
+      snn run digits.snn --out trained --resume
     """
     from snnlang.prepared import ready
     from snnlang.reading import read_source
@@ -51,16 +65,29 @@ def command(
 
     def make() -> tuple[Prepared | None, list[Diagnostic]]:
         from snnlang.compile import check_source, prepare
+        from snnlang.model.elaborate import kind_of
 
         program, found = check_source(source)
         if program is None or any(diagnostic.is_error for diagnostic in found):
             return None, found
+        if kind_of(program, experiment) == "train":
+            raise _Training(program, found)
         options = gather(**settings)
         if picture is not None:
             require_picture(picture)
         return prepare(program, options, experiment=experiment), found
 
-    prepared, found = ready(source, experiment, sorted(settings.items()), make)
+    try:
+        prepared, found = ready(source, experiment, sorted(settings.items()), make)
+    except _Training as training:
+        from snnlang.cli.train import train
+
+        return train(
+            training.program, training.found, experiment, out, picture, as_json, quiet, resume, tensorboard, settings
+        )
+    for flag, name in ((resume, "--resume"), (tensorboard, "--tensorboard")):
+        if flag:
+            raise click.UsageError(f"{name} belongs to `train` blocks, and this is a `simulate` block")
     if prepared is None:
         show_diagnostics(found)
         return 1
@@ -96,9 +123,21 @@ def command(
     return 0
 
 
+class _Training(Exception):
+    """The experiment is a ``train`` block: another way begins here."""
+
+    def __init__(self, program: Program, found: list[Diagnostic]) -> None:
+        super().__init__()
+        self.program, self.found = program, found
+
+
 def unmet(target: str) -> list[Diagnostic]:
-    """W733 where `auto` will not get the C compiler that it prefers."""
+    """W733 where `auto` will not get the C compiler that it prefers; what it makes of a CUDA device is known later."""
     if target != "auto":
+        return []
+    from snnlang.runtime.cuda_choice import installed
+
+    if installed():
         return []
     from snnlang.runtime.device import fallback
 

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from snnlang.diagnostics import Collector, Source, Span, error
+from snnlang.diagnostics import Collector, Source, Span
 from snnlang.model.assemble import Opened, assemble, counts_steps, has_time_scale, open_network, unused, warn_unused
 from snnlang.model.experiment import ExperimentReader
 from snnlang.model.flatten import Flattener
@@ -20,7 +20,6 @@ from snnlang.model.network import Experiment
 from snnlang.model.settings import SETTINGS
 from snnlang.model.suggest import help_for, listing
 from snnlang.model.symbols import file_names
-from snnlang.model.training import check_training
 from snnlang.model.values import Clock
 from snnlang.syntax import tree
 from snnlang.syntax.parse import parse_expression
@@ -78,10 +77,6 @@ def elaborate(program: Program, experiment: str | None = None, overrides: Overri
     chosen = choose(program, experiment, collector)
     result = None if chosen is None else _experiment(program, chosen, values, collector)
     collector.raise_errors()
-    if chosen is not None and chosen.kind == "train":
-        raise error(
-            "E792", "`train` cannot run yet", chosen.network.span, "checked, not run", help="use a `simulate` block to run the network"
-        )
     if result is None:  # cannot be: a missing network has its report
         raise AssertionError("an experiment was lost without a diagnostic")
     return replace(result, warnings=tuple(collector.sorted()))
@@ -111,6 +106,12 @@ def choose(program: Program, name: str | None, collector: Collector) -> tree.Exp
         or ((f"this file has {listing(names)}",) if names else ("add one: `simulate NETWORK:`",)),
     )
     return None
+
+
+def kind_of(program: Program, name: str | None) -> str:
+    """``simulate`` or ``train``: what the experiment of that name (None: the one that would be chosen) is; "" where there is none."""
+    chosen = choose(program, name, Collector())
+    return "" if chosen is None else chosen.kind
 
 
 def check_networks(program: Program, collector: Collector) -> None:
@@ -191,7 +192,7 @@ def _experiment(
         return None
     parameters = [parameter.name for parameter in definition.definition.parameters]
     sweeps = {line.name: line for line in experiment.lines if isinstance(line, tree.Sweep)}
-    reader = ExperimentReader(experiment, definition, collector, names, lost, values)
+    reader = ExperimentReader(experiment, definition, collector, names, lost, values, scope=program.scope)
     swept = reader.sweep_values(sweeps)
     for name, choices in swept.items():
         if name not in values and choices:
@@ -208,8 +209,6 @@ def _experiment(
         lost,
     )
     result = reader.read(opened, swept, network_collector)
-    if experiment.kind == "train":
-        check_training(experiment, opened, names, collector, lost)
     if result is not None and unread is not None:
         unread.append((definition, unused(opened)))
     return None if result is None else replace(result, name=experiment_name(experiment))

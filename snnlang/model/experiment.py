@@ -15,8 +15,8 @@ from snnlang.diagnostics import Collector, Label
 from snnlang.model.assemble import Opened, assemble
 from snnlang.model.expression import Variable
 from snnlang.model.frame import InputDraft
-from snnlang.model.model import NetworkDefinition
-from snnlang.model.network import AtItem, ClampItem, DriveItem, Experiment, NetworkInput, PlotItem, RecordItem
+from snnlang.model.model import NetworkDefinition, Scope
+from snnlang.model.network import AtItem, ClampItem, DriveItem, Experiment, Network, NetworkInput, PlotItem, RecordItem
 from snnlang.model.patterns import Shape
 from snnlang.model.phases import PhaseReader
 from snnlang.model.recording import Plotter, Recorder
@@ -25,6 +25,7 @@ from snnlang.model.stimuli import StimulusReader
 from snnlang.model.suggest import help_for, listing
 from snnlang.model.sweeps import read_sweep
 from snnlang.model.symbols import Names, Symbol
+from snnlang.model.training import TrainingReader
 from snnlang.model.units import ONE
 from snnlang.model.values import Clock, Reader
 from snnlang.syntax import tree
@@ -45,6 +46,7 @@ class ExperimentReader:
     values: Mapping[str, tree.Expression]
     columns: dict[str, None] = field(default_factory=dict)
     implicit: dict[str, Shape] = field(default_factory=dict)
+    scope: Scope | None = None
 
     def sweep_values(self, sweeps: Mapping[str, tree.Sweep]) -> dict[str, tuple[tree.Expression, ...]]:
         """The values of every sweep whose name is known and not overridden."""
@@ -88,10 +90,10 @@ class ExperimentReader:
         extra = self._overrides(opened)
         assembly = assemble(opened, clock, extra)
         self._merge(network_collector)
-        if training:
-            return None
         reader = Reader(setting_names, self.collector, clock)
         given: dict[str, Any] = {}
+        if training:
+            return self._training(opened, assembly.network, settings, reader, clock, given)
         for name in SETTINGS:
             expr = self.values.get(name, settings[name].value if name in settings else None)
             if expr is not None and name != "dt":
@@ -129,6 +131,55 @@ class ExperimentReader:
             sweep=tuple(swept.items()),
             record_initial=bool(given.get("record_initial")),
             settings=kept,
+            span=self.experiment.span,
+        )
+
+    def _training(
+        self,
+        opened: Opened,
+        network: Network | None,
+        settings: Mapping[str, tree.Setting],
+        reader: Reader,
+        clock: Clock,
+        given: dict[str, Any],
+    ) -> Experiment | None:
+        """A ``train`` block as an experiment of one presentation."""
+        for name in SETTINGS:
+            expr = self.values.get(name, settings[name].value if name in settings else None)
+            if expr is not None and name not in ("dt", "duration"):
+                given[name] = read_setting(name, expr, reader, opened)
+        training = TrainingReader(
+            self.experiment,
+            settings,
+            opened,
+            self.names,
+            self.definition.scope if self.scope is None else self.scope,
+            clock,
+            self.collector,
+            self.lost,
+            self.values,
+        ).read(network)
+        if training is None or network is None or self.collector.has_errors:
+            return None
+        kept = {name: given[name] for name in ("precision", "target", "threads", "math") if given.get(name) is not None}
+        dt = clock.dt or 1.0
+        return Experiment(
+            name="",
+            network=network,
+            dt=dt,
+            duration=training.steps * dt,
+            seed=given.get("seed") or 0,
+            method=given.get("method") or {},
+            records=(),
+            plots=(),
+            drives=(),
+            ats=(),
+            clamps=(),
+            phases=(),
+            freeze=(),
+            sweep=(),
+            settings=kept,
+            training=training,
             span=self.experiment.span,
         )
 

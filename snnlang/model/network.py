@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from snnlang.diagnostics import Diagnostic, Span
 from snnlang.frozen import dataclass, field
 from snnlang.model.expression import Expr
+from snnlang.model.learning import Training
 from snnlang.model.model import Neuron, Synapse
 from snnlang.model.units import Unit
 
@@ -248,7 +249,8 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """An elaborated ``simulate``. Times in ms. ``method`` maps population paths (or ``""`` for all) to a method's name.
+    """An elaborated ``simulate``, or, with ``training``, a ``train``. Times in ms. ``method`` maps population paths (or ``""``
+    for all) to a method's name.
 
     A difference-only network without ``dt`` has dt = its models' ``step``, else 1 (steps).
     """
@@ -270,4 +272,5 @@ class Experiment:
     record_initial: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    training: Training | None = None
     span: Span | None = field(default=None, compare=False, repr=False)

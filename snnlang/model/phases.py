@@ -15,7 +15,7 @@ from snnlang.model.loaders import LOADERS, LoaderOption
 from snnlang.model.network import Phase
 from snnlang.model.recording import find_target
 from snnlang.model.suggest import help_for, listing
-from snnlang.model.units import ONE
+from snnlang.model.units import ONE, TIME
 from snnlang.model.values import Reader
 from snnlang.syntax import tree
 
@@ -46,6 +46,11 @@ class PhaseReader:
                 if phase is not None:
                     phases.append(phase)
         return phases, first
+
+    def frozen(self, lines: tuple[tree.ExperimentLine, ...]) -> tuple[tuple[str, str], ...]:
+        """Everything that ``freeze`` lines name."""
+        named = [item for line in lines if isinstance(line, tree.Freeze) for target in line.targets for item in self._frozen(target)]
+        return tuple(dict.fromkeys(named))
 
     def _frozen(self, expr: tree.Expression) -> list[tuple[str, str]]:
         collector = self.reader.collector
@@ -202,21 +207,35 @@ def read_loader(expr: tree.Expression, reader: Reader, lost: frozenset[str]) -> 
             sound = False
             continue
         given[key] = None
-        options[key] = _option(name, known[key], argument.value, reader)
+        options[key] = _option(name, known[key], argument.value, reader, lost)
         sound = sound and options[key] is not None
     for option in known.values():
         if option.required and option.name not in given:
-            collector.error("E620", f"{name} needs `{option.name}`", expr.span, help=f'write `{name}({option.name} = "…")`')
+            example = f"{name}({option.name} = {_EXAMPLES[option.kind]})"
+            collector.error("E620", f"{name} needs `{option.name}`", expr.span, help=f"write `{example}`")
             sound = False
     return (name, options) if sound else None
 
 
-def _option(loader: str, option: LoaderOption, expr: tree.Expression, reader: Reader) -> Any:
+_EXAMPLES = {"text": '"…"', "whole": "10", "number": "0.5", "time": "300 ms", "loader": "digits()"}
+
+
+def _option(loader: str, option: LoaderOption, expr: tree.Expression, reader: Reader, lost: frozenset[str]) -> Any:
     what = f"`{option.name}` of {loader}"
     if option.kind == "whole":
-        return reader.whole(expr, what, 1)
+        return reader.whole(expr, what, 0 if option.default == 0 else 1)
     if option.kind == "number":
         return reader.number(expr, ONE, what)
+    if option.kind == "time":
+        return reader.number(expr, TIME, what)
+    if option.kind == "loader":
+        found = read_loader(expr, reader, lost)
+        if found is not None and found[0] == "given":
+            reader.collector.error(
+                "E620", f"{what} is a loader, not data from Python", expr.span, help="write for example `digits()`"
+            )
+            return None
+        return found
     word = expr.value if isinstance(expr, tree.String) else None
     if word is None or (option.choices and word not in option.choices):
         helps = help_for(word or "", option.choices) or (

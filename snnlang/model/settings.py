@@ -47,8 +47,14 @@ TRAIN_SETTINGS: dict[str, bool] = {
     "precision": False,
     "target": False,
     "threads": False,
+    "math": False,
     "schedule": False,
     "validate": False,
+    "test": False,
+    "clip": False,
+    "truncate": False,
+    "checkpoint": False,
+    "augment": False,
 }
 METHODS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")
 WORDS = {

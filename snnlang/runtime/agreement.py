@@ -185,6 +185,10 @@ def ways_here(
 
 def absent(target: str) -> str | None:
     """Why this machine cannot run a target; None where it can."""
+    if target == "cuda":
+        from snnlang.runtime import cuda_choice
+
+        return cuda_choice.absent()
     if target != "c":
         return None
     from snnlang.runtime.compiler import find, missing

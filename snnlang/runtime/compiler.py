@@ -4,6 +4,7 @@ Looking for a compiler starts no process: it is known by the path, the size and 
 the hash of its text, of the compiler, of the flags and of the processor (``-march=native`` makes it this processor's own). An entry names
 the digest of its library, which is checked before it is loaded: a damaged one is built again. Where nothing can be cached, it is built in
 a temporary folder every time; what only that needs is imported then.
+A model is compiled as two halves at the same time (see SNN_HALF in codegen/native/model.h).
 
 Refused: a machine without a compiler (E733), a compiler that compiles nothing (E734), a place where nothing can be written or loaded
 (E736). A text that a working compiler refuses is our mistake (E735): it is kept and named.
@@ -17,23 +18,29 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from snnlang import cache
 from snnlang.diagnostics import Diagnostic, SnnError, error
 from snnlang.frozen import dataclass
 
+if TYPE_CHECKING:
+    import subprocess
+
 Mathematics = Literal["fast", "strict"]
 Family = Literal["gcc", "clang", "zig", "unknown"]
 
 #: Changes when a library is built another way from the same text.
-EDITION = "1"
+EDITION = "2"
 KIND = "native"
 SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 #: Without these a library cannot be made; every other flag is dropped where a compiler does not know it.
 NEEDED = ("-std=gnu11", "-fPIC", "-shared", "-pthread")
+#: How much effort goes into the loop over time, and into what runs once. More gains nothing: what must be vectorised says so in the text.
+MOST, LEAST = "-O2", "-O1"
 _INSTALL = {
     "linux": (
         "install one: 'apt install gcc libc6-dev' (or your system's package of gcc), or 'pip install snnlang[cc]'",
@@ -128,7 +135,8 @@ def _of_text(text: str, path: str) -> Compiler | None:
         return None
     last = next((word for word in reversed(words) if not word.startswith("-")), words[0])
     described = _program(last, path) or program  # of `ccache gcc`, gcc tells the family
-    return _compiler((program, *words[1:]), described)
+    found = _compiler((program, *words[1:]), described)
+    return replace(found, family="zig") if found is not None and "ziglang" in words else found  # python -m ziglang cc
 
 
 def _program(name: str, path: str) -> str | None:
@@ -182,8 +190,7 @@ def flags(compiler: Compiler, math: Mathematics = "fast", fused: bool = False) -
     """
     machine = _machine()
     x86 = machine in ("x86_64", "amd64", "i386", "i686")
-    # what must be vectorised says so in the text; -O3 takes half as long again and gains nothing
-    chosen = ["-std=gnu11", "-O2"]
+    chosen = ["-std=gnu11", MOST]
     chosen.append("-mcpu=native" if machine in ("arm64", "aarch64") else "-march=native")
     if x86 and compiler.family != "zig":
         chosen.append("-mprefer-vector-width=512")
@@ -362,11 +369,12 @@ def _built(
     except OSError as problem:
         refused.append(f"{workshop}: {problem.strerror or problem}")
         return None
-    built, output = _compile(compiler, known, source)
+    compile = _compile_halves if "#if SNN_HALF " in text else _compile
+    built, output = compile(compiler, known, source)
     if built is None and known == wanted:
         known = _probe(compiler, wanted, workshop, output)
         if known != wanted:
-            built, output = _compile(compiler, known, source)
+            built, output = compile(compiler, known, source)
     if built is not None:
         return built
     if "No space left" in output or "quota exceeded" in output:
@@ -377,26 +385,54 @@ def _built(
 
 def _compile(compiler: Compiler, chosen: tuple[str, ...], source: Path) -> tuple[Path | None, str]:
     """Compile a file beside itself: the library or None, and what the compiler said. Raises E734 when it cannot be started."""
+    made = source.with_name(source.stem + SUFFIX)
+    fine, output = _all_ended(
+        [_started(compiler, (*chosen, "-o", made.name, source.name, "-lm"), source.parent)], compiler
+    )
+    return (made if fine and made.is_file() else None), output
+
+
+def _compile_halves(compiler: Compiler, chosen: tuple[str, ...], source: Path) -> tuple[Path | None, str]:
+    """The same for a model, whose halves are compiled at the same time: what runs in every step, and with less effort all around it."""
+    loop = tuple(flag for flag in chosen if flag != "-shared")
+    rest = tuple(LEAST if flag == MOST else flag for flag in loop)
+    made = source.with_name(source.stem + SUFFIX)
+    jobs = [(loop, "1", "loop.o"), (rest, "2", "rest.o")]
+    halves = [
+        _started(compiler, (*told, "-DSNN_HALF=" + half, "-c", "-o", object_, source.name), source.parent)
+        for told, half, object_ in jobs
+    ]
+    fine, output = _all_ended(halves, compiler)
+    if not fine:
+        return None, output
+    objects = [object_ for _, _, object_ in jobs]
+    fine, said = _all_ended([_started(compiler, (*chosen, "-o", made.name, *objects, "-lm"), source.parent)], compiler)
+    return (made if fine and made.is_file() else None), output + said
+
+
+def _started(compiler: Compiler, arguments: tuple[str, ...], folder: Path) -> subprocess.Popen[bytes]:
+    """The compiler at work in a folder. Raises E734 when it cannot be started."""
     import subprocess
 
-    made = source.with_name(source.stem + SUFFIX)
-    command = [*compiler.command, *chosen, "-o", made.name, source.name, "-lm"]
-    environment = {**os.environ, "TMPDIR": str(source.parent), "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            command,
-            cwd=source.parent,
-            env=environment,
+        return subprocess.Popen(
+            [*compiler.command, *arguments],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
     except OSError as problem:
         raise SnnError(_does_not_work(compiler, problem.strerror or str(problem))) from None
-    output = done.stdout.decode("utf-8", "replace")
-    if done.returncode < 0 or "Killed" in output:
+
+
+def _all_ended(processes: list[subprocess.Popen[bytes]], compiler: Compiler) -> tuple[bool, str]:
+    """Wait for compilers: whether all succeeded, and what they said. Raises E734 when one was ended."""
+    output = "".join(process.communicate()[0].decode("utf-8", "replace") for process in processes)
+    if any(process.returncode < 0 for process in processes) or "Killed" in output:
         raise SnnError(_does_not_work(compiler, "it was ended by the system; is there enough memory?"))
-    return (made if done.returncode == 0 and made.is_file() else None), output
+    return all(process.returncode == 0 for process in processes), output
 
 
 # --- compilers that are not as usual ----------------------------------------------------------------------------------

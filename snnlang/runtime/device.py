@@ -12,6 +12,7 @@ from snnlang.frozen import dataclass
 from snnlang.prepared import kept
 
 if TYPE_CHECKING:
+    from snnlang.codegen.cuda_code import CudaCode
     from snnlang.codegen.native_code import NativeCode
 
 
@@ -48,7 +49,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A device, the name of its target, and what must be said about the choice (W733)."""
+    """A device, the name of its target, and what must be said about the choice (W733, W743)."""
 
     device: Device
     target: str
@@ -56,26 +57,44 @@ class Chosen:
 
 
 def make_device(
-    plan: Plan, target: str, *, threads: int | None = None, math: Literal["fast", "strict"] = "fast", identity: str = ""
+    plan: Plan,
+    target: str,
+    *,
+    threads: int | None = None,
+    math: Literal["fast", "strict"] = "fast",
+    identity: str = "",
+    steps: int | None = None,
 ) -> Chosen:
-    """A device for a target: ``c``, ``numpy``, ``interpreter``, or ``auto``: c where a C compiler works, else numpy with a warning.
+    """A device for a target: ``c``, ``cuda``, ``numpy``, ``interpreter``, or ``auto``.
 
-    ``threads`` and ``math`` concern c alone; ``identity`` names the plan whose code may be kept (:func:`snnlang.prepared.kept`).
-    Raises E711 (no such target), E733 to E736 (compiler; ``auto`` only on E735, our mistake).
+    ``auto`` is cuda where a device answers and the work is large enough for one (:func:`snnlang.runtime.cuda_choice.pays`), else c where a
+    C compiler works, else numpy; it says what it had to do without (W733, W743). ``threads`` and ``math`` concern c alone; ``steps`` is the
+    length of the run where it is known; ``identity`` names the plan whose code may be kept (:func:`snnlang.prepared.kept`). Raises E711 (no
+    such target), E733 to E736 (compiler; ``auto`` only on E735, our mistake) and, for cuda, E741 to E745.
     """
     match target:
         case "auto":
-            warning = fallback()
-            if warning is None:
+            from snnlang.runtime import cuda_choice
+
+            if cuda_choice.installed() and cuda_choice.pays(plan, steps, threads):
                 try:
-                    return make_device(plan, "c", threads=threads, math=math, identity=identity)
+                    return make_device(plan, "cuda", identity=identity)
                 except SnnError as problem:
-                    first = problem.diagnostics[0]
-                    if first.code not in ("E734", "E736"):
-                        raise
-                    warning = _fallen(first.message)
-            chosen = make_device(plan, "numpy", identity=identity)
-            return Chosen(chosen.device, chosen.target, (warning,))
+                    chosen = _on_processor(plan, threads, math, identity)
+                    return Chosen(chosen.device, chosen.target, (cuda_choice.unused(problem), *chosen.warnings))
+            return _on_processor(plan, threads, math, identity)
+        case "cuda":
+            from snnlang.runtime.cuda_choice import opened
+            from snnlang.runtime.device_cuda import CudaDevice
+
+            backend = opened()
+
+            def printed_cuda() -> CudaCode:
+                from snnlang.codegen.target_cuda import emit
+
+                return emit(plan)
+
+            return Chosen(CudaDevice(plan, backend, kept(identity, "cuda", printed_cuda)), "cuda")
         case "c":
             from snnlang.runtime.device_c import NativeDevice
 
@@ -95,7 +114,24 @@ def make_device(
 
             return Chosen(InterpreterDevice(plan), "interpreter")
         case _:
-            raise error("E711", f"`{target}` is no target of this version", help="use auto, c, numpy or interpreter")
+            raise error(
+                "E711", f"`{target}` is no target of this version", help="use auto, c, cuda, numpy or interpreter"
+            )
+
+
+def _on_processor(plan: Plan, threads: int | None, math: Literal["fast", "strict"], identity: str) -> Chosen:
+    """c where a C compiler works, else numpy with W733."""
+    warning = fallback()
+    if warning is None:
+        try:
+            return make_device(plan, "c", threads=threads, math=math, identity=identity)
+        except SnnError as problem:
+            first = problem.diagnostics[0]
+            if first.code not in ("E734", "E736"):
+                raise
+            warning = _fallen(first.message)
+    chosen = make_device(plan, "numpy", identity=identity)
+    return Chosen(chosen.device, chosen.target, (warning,))
 
 
 def fallback() -> Diagnostic | None:

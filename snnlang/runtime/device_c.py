@@ -29,6 +29,8 @@ Values = NDArray[Any]
 
 #: Step numbers are 32-bit in C; lags and periods are added to them.
 LAST_STEP = 2**30
+#: The greatest whole number of C's arrays.
+LAST_INT = 2**31 - 1
 
 
 class Snapshot:
@@ -84,6 +86,8 @@ class NativeDevice:
 
     def _give(self, array: Array) -> None:
         view, given = self._view(array.name), np.asarray(array.data)
+        if view.dtype == np.int32:  # steps beyond the last one stay beyond it, and in order
+            given = np.clip(given, -LAST_INT, LAST_INT)
         view[...] = given.reshape(view.shape) if given.size == view.size else given.ravel()
 
     # --- phases -------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from snnlang.runtime.simulation import Simulation
 if TYPE_CHECKING:
     from snnlang.model.elaborate import Overrides
     from snnlang.runtime.agreement import Agreement
+    from snnlang.runtime.network import Network
+    from snnlang.runtime.training import History
 
 
 class Model:
@@ -33,6 +35,7 @@ class Model:
         self.program = program
         self.text = text
         self.name = name
+        self._network: Network | None = None
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -70,9 +73,10 @@ class Model:
 
         Times are texts (``"10 ms"``) or numbers of ms; ``set`` gives parameters of the network and settings other values, as texts of the
         language or numbers in internal units; ``data`` gives arrays by name to ``present`` and to inputs. ``precision`` is ``float64`` or
-        ``float32``. ``target`` is ``auto`` (c, else numpy), ``c``, ``numpy`` or ``interpreter``; ``threads`` (default: as many as pay) and
-        ``math`` (``fast``, ``strict``) are for c. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory
-        that is written while running.
+        ``float32`` (default: float64; of cuda, float32). ``target`` is ``auto`` (cuda for large work where a device answers, else c, else
+        numpy), ``c``, ``cuda``, ``numpy`` or ``interpreter``; ``threads`` (default: as many as pay) and ``math`` (``fast``,
+        ``strict``) are for
+        c. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory that is written while running.
         """
         from snnlang.compile import prepare
 
@@ -119,6 +123,43 @@ class Model:
             progress=progress,
             origin=origin,
         )
+
+    def network(
+        self,
+        name: str | None = None,
+        *,
+        target: str = "auto",
+        threads: int | None = None,
+        precision: str | None = None,
+        seed: int | None = None,
+        set: Mapping[str, Any] | None = None,
+    ) -> Network:
+        """The network of a ``train`` block (None: the first one) with its weights, to be trained and asked from Python.
+
+        Each call makes a new one; :meth:`train`, :meth:`forward` and :meth:`grad` share the first.
+        """
+        from snnlang.runtime.network import Network
+
+        return Network(self.program, name, overrides(None, None, seed, precision, None, target, set, threads, None))
+
+    @property
+    def net(self) -> Network:
+        """The network of the first ``train`` block, made when it is first asked for."""
+        if self._network is None:
+            self._network = self.network()
+        return self._network
+
+    def train(self, x: Any = None, y: Any = None, **options: Any) -> History:
+        """Train the network of the first ``train`` block: see :meth:`snnlang.runtime.network.Network.train`."""
+        return self.net.train(x, y, **options)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        """What the loss would read of a batch: see :meth:`snnlang.runtime.network.Network.forward`."""
+        return self.net.forward(x)
+
+    def grad(self, x: Any, y: Any) -> tuple[float, dict[str, Any]]:
+        """Loss and gradients of a batch: see :meth:`snnlang.runtime.network.Network.grad`."""
+        return self.net.grad(x, y)
 
     def verify(
         self,

@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 from snnlang.codegen.plan import Plan
+from snnlang.diagnostics import SnnError
+from snnlang.runtime import cuda_choice
 from snnlang.runtime.compiler import Mathematics, find, flags, is_cached, missing
 from snnlang.runtime.threads import cores, free, threads_for
 
 
-def machine_lines(plan: Plan, target: str, threads: int | None, math: Mathematics) -> list[str]:
+def machine_lines(
+    plan: Plan, target: str, threads: int | None, math: Mathematics, steps: int | None = None
+) -> list[str]:
     """The target and why, the compiler and its flags, threads, and whether the compiled model is in the cache; compiles nothing."""
+    if target == "cuda":
+        return cuda_lines("")
+    if target == "auto" and cuda_choice.installed() and cuda_choice.pays(plan, steps, threads):
+        reason = cuda_choice.absent()
+        if reason is None:
+            return cuda_lines(" (target auto: the work is large enough for it)")
+        rest = _processor_lines(plan, target, threads, math)
+        return [*rest, f"  no CUDA device, though the work is large enough for one: {reason}"]
+    return _processor_lines(plan, target, threads, math)
+
+
+def cuda_lines(why: str) -> list[str]:
+    """The device that target cuda would run on, or why there is none."""
+    try:
+        backend = cuda_choice.opened()
+        free, total = backend.memory()
+    except SnnError as problem:
+        found = problem.diagnostics[0]
+        return [f"  target cuda cannot run here: {found.message}", *(f"    {line}" for line in found.help)]
+    from snnlang.runtime.cuda_failure import size
+
+    major, minor = backend.capability
+    return [
+        f"  target cuda{why} on {backend.name}",
+        f"  {backend.multiprocessors} multiprocessors of compute capability {major}.{minor}, {size(free)} of {size(total)} free",
+    ]
+
+
+def _processor_lines(plan: Plan, target: str, threads: int | None, math: Mathematics) -> list[str]:
     compiler = find()
     if target != "c" and (target != "auto" or compiler is None):
         why = f" (target auto: {missing().message.partition('and ')[2]})" if target == "auto" else ""

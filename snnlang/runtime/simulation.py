@@ -67,7 +67,8 @@ class Simulation(Presenting):
         self._data = dict(data or {})
         self._origin = origin or Origin()
         self._progress = progress
-        chosen = make_device(plan, target, threads=threads, math=math, identity=identity)
+        steps = None if experiment.phases or not experiment.duration else round(experiment.duration / plan.dt)
+        chosen = make_device(plan, target, threads=threads, math=math, identity=identity, steps=steps)
         self._device, self.target, self.warnings = chosen.device, chosen.target, chosen.warnings
         self._names = Names(plan)
         self._output = Output(None if out is None else Path(out))

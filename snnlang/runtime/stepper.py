@@ -76,7 +76,7 @@ class Stepper:
         """Number of values in one row."""
         if recorder.indices is not None:
             return len(recorder.indices)
-        return max(1, int(self.device.read(recorder.array).size))
+        return int(self.device.read(recorder.array).size)  # none, where chance made no synapse
 
     def _dtype(self, recorder: ValueRecorder) -> np.dtype[Any]:
         return np.dtype(self.device.read(recorder.array).dtype)
@@ -154,7 +154,7 @@ class Stepper:
                 else:
                     steps, rows = self.device.drain_values(label)
                     if len(steps):
-                        self._keep(label, label, rows.reshape(len(rows), -1))
+                        self._keep(label, label, rows.reshape(len(rows), rows[0].size))
                         self._keep(label, f"{label}.times", self.times(steps))
             self.sink.relieve()
         except OSError as problem:

@@ -15,6 +15,8 @@ from snnlang.syntax.lex import UNIT_NAMES
 
 # how strongly each form binds; a part is put in brackets where it binds less than its place demands
 _EXPRESSION, _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _POSTFIX, _ATOM = range(11)
+#: A number with a unit under a line, such as `2/ms`, that a power would tear apart.
+_PER_UNIT = re.compile(r"-?[0-9.][0-9_.]*(?:[eE][-+]?[0-9]+)?/[^\W\d]")
 _LEVELS = {"or": _OR, "and": _AND, "+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "^": _POWER}
 
 _UNIT_WORD = re.compile("(?:" + "|".join(sorted(map(re.escape, UNIT_NAMES), key=lambda n: -len(n))) + r")(?!\w)")
@@ -126,7 +128,10 @@ def _binary(expression: tree.Binary) -> str:
         base = _print(expression.left, _POSTFIX)
         if isinstance(expression.left, tree.Quantity | tree.Derivative):
             base = f"({base})"
-        return f"{base}^{_print(expression.right, _UNARY)}"
+        power = _print(expression.right, _UNARY)
+        if _PER_UNIT.match(power):
+            power = f"({power})"  # v^2/ms is (v^2)/ms
+        return f"{base}^{power}"
     level = _LEVELS[operator]
     left, right = _print(expression.left, level), _print(expression.right, level + 1)
     if operator not in ("*", "/"):

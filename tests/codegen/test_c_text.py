@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from snnlang.codegen.c_sharing import share_out
 from snnlang.codegen.simplify import simplify
 from snnlang.codegen.target_c import emit
 from snnlang.codegen.verify import InternalError
-from tests.codegen.plans import PLANS, POST, PRE, SYNAPSE, I, add, c, cuba, launch, load, n, plan
+from tests.codegen.plans import PLANS, POST, PRE, SYNAPSE, I, add, c, cuba, launch, load, n, op, plan
 
 GOLDEN = Path(__file__).parent / "golden"
 OWN = "/* --- the memory of this model"
@@ -30,13 +31,17 @@ def own_text(text: str) -> str:
     return text[text.index(OWN) :]
 
 
-@pytest.mark.parametrize("name", ["cuba", "cuba_delayed", "analogue_others", "delayed", "coupled"])
-def test_golden(name: str) -> None:
-    text = own_text(emit(simplify(PLANS[name])).text)
+def golden(name: str, text: str) -> None:
+    """Compare with a golden file, or write it."""
     path = GOLDEN / f"{name}.c.txt"
     if os.environ.get("SNN_REWRITE"):
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["cuba", "cuba_delayed", "analogue_others", "delayed", "coupled"])
+def test_golden(name: str) -> None:
+    golden(name, own_text(emit(simplify(PLANS[name])).text))
 
 
 def test_text_is_the_same_every_time() -> None:
@@ -139,6 +144,12 @@ def test_a_list_that_is_cleared_while_it_is_recorded_needs_another() -> None:
     assert 0 in shared.barriers  # clearing waits until the first thread has copied the list
 
 
+def test_a_list_that_is_read_steps_later_needs_a_barrier_too() -> None:
+    """Found in step 3 alone: nothing that two steps in a row touch meets in a ring of eleven."""
+    shared = share_out(replace(chain(11, 3), recorders=()))
+    assert len(shared.barriers) == 1
+
+
 def test_what_writes_at_the_pre_side_runs_alone() -> None:
     back = chain(2, 1)
     node = launch("back", k.Fan("all", "pre", "spikes", 1), k.Accumulate("v", PRE, c(1.0)))
@@ -185,3 +196,42 @@ def test_an_array_read_by_other_items_is_cleared_afterwards() -> None:
     arrays = {**base.arrays, "u": p.Array("u", (8,))}
     step = (launch("mirror", k.Each(8), k.Store("u", I, load("v", mirrored))), p.Fill("v", 0.0))
     assert fuse(replace(base, arrays=arrays, step=step)).step == step
+
+
+# --- marks of neurons with events -------------------------------------------------------------------------------------
+
+
+def marks(precision: Literal["single", "double"], terms: int) -> str:
+    """The text of neurons whose next value takes so many products."""
+    terms_of = [op("*", load("v"), c(0.5 + number)) for number in range(terms)]
+    body = (
+        k.Let("new", add(*terms_of)),
+        k.Store("v", I, k.Local("new")),
+        k.If(k.Compare(">", k.Local("new"), c(1.0)), (k.Append("spikes"),), rare=True),
+    )
+    step: list[p.PlanNode] = [p.ClearList("spikes"), launch("fire", k.Each(8), *body)]
+    return own_text(
+        emit(plan("marks", [p.Array("v", (8,))], step, lists=[p.EventList("spikes", 8)], precision=precision)).text
+    )
+
+
+def test_marks_are_bytes_where_little_is_computed_in_single_precision() -> None:
+    assert "wide__" not in marks("single", 2)
+    assert "int32_t wide__1[SNN_BLOCK];" in marks("single", 6)
+    assert "int32_t wide__1[SNN_BLOCK];" in marks("double", 2)
+
+
+@pytest.mark.parametrize("math", ["fast", "strict"])
+def test_heavy_formulas_are_interleaved_by_the_compiler(math: Literal["fast", "strict"]) -> None:
+    """The text asks for it where neurons compute exponentials; light models are compiled as ever."""
+
+    def asked(value: k.Expr) -> bool:
+        spike = k.If(k.Compare(">", k.Local("new"), c(1.0)), (k.Append("spikes"),), rare=True)
+        body = (k.Let("new", value), k.Store("v", I, k.Local("new")), spike)
+        step: list[p.PlanNode] = [p.ClearList("spikes"), launch("move", k.Each(8), *body)]
+        made = emit(plan("heavy", [p.Array("v", (8,))], step, lists=[p.EventList("spikes", 8)]), math=math)
+        return '#pragma GCC optimize ("schedule-insns"' in made.text
+
+    v = load("v", I)
+    assert asked(k.Call("exp", (v,))) == (math == "fast")
+    assert not asked(add(v, c(1.0)))

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
-from snnlang.codegen import interpret, random
+from snnlang.codegen import interpret, random, whole_array
 from snnlang.codegen.functions import FUNCTIONS
 from snnlang.model import expression
 
@@ -34,10 +34,12 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 
 ONE = "exp expm1 exprel log log1p log10 sin cos tan sinh cosh tanh sigmoid softplus erf sign heaviside relu".split()
 TWO = "mod pow min max".split()
+INNER = ["inverse_exprel"]  # what printers call where the language has no such function
 
 #: Largest error in units in the last place, double and float, that the header promises.
 PROMISED = {
-    "exp": (1.2, 1.2), "expm1": (1.8, 1.5), "exprel": (2.2, 2.0), "log": (0.9, 0.9), "log1p": (1.4, 1.4), "log10": (2.0, 2.0),
+    "exp": (1.2, 1.2), "expm1": (2.2, 1.6), "exprel": (2.2, 2.0), "inverse_exprel": (2.5, 2.0),
+    "log": (0.9, 0.9), "log1p": (1.4, 1.4), "log10": (2.0, 2.0),
     "sin": (2.5, 3.5), "cos": (2.5, 3.5), "tan": (4.5, 7.0), "sinh": (2.1, 2.1), "cosh": (1.5, 1.5), "tanh": (2.2, 2.2),
     "sigmoid": (2.2, 2.2), "softplus": (2.0, 2.0), "erf": (2.5, 2.5), "pow": (2.0, 1.0),
 }  # fmt: skip
@@ -56,6 +58,7 @@ EXACT: dict[str, Callable[..., Array]] = {
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log10": np.log10, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": _sigmoid, "erf": _erf, "pow": np.power,
     "exprel": lambda x: np.where(x == 0, Wide(1), np.expm1(x) / x),
+    "inverse_exprel": lambda x: np.where(x == 0, Wide(1), x / np.expm1(x)),
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
 }  # fmt: skip
 
@@ -64,7 +67,7 @@ def _driver() -> str:
     lines = ['#include "mathematics.h"', '#include "random.h"', '#include "quantiles.h"']
     for real, f in (("double", ""), ("float", "f")):
         for names, form, call in (
-            (ONE, f"const {real} *x, {real} *y", "x[i]"),
+            (ONE + INNER, f"const {real} *x, {real} *y", "x[i]"),
             (TWO, f"const {real} *x, const {real} *z, {real} *y", "x[i], z[i]"),
             (["clip"], f"const {real} *x, const {real} *z, const {real} *w, {real} *y", "x[i], z[i], w[i]"),
             (["poisson_quantile", "gamma_quantile"], f"const {real} *x, const {real} *z, {real} *y", "x[i], z[i]"),
@@ -195,11 +198,10 @@ def _points(name: str, kind: Any) -> Array:
         parts = [spread, 1 + chance.uniform(-0.5, 1, count), chance.uniform(-1, 2, count), sizes]
     else:
         parts = [sizes, chance.uniform(-reach, reach, count), chance.uniform(-2, 2, count)]
+        parts.append(chance.uniform(1.015 * reach, 1.04 * reach, 20_000))  # where results are no longer finite
         if name in ("exp", "sigmoid"):
             parts.append(chance.uniform(-1.07 * reach, -reach, count))  # where results are no longer normal numbers
-    edges = (
-        _edges(kind) if name not in ("sin", "cos", "tan", "exprel") else np.array([0, math.inf, -math.inf, math.nan])
-    )
+    edges = _edges(kind) if name not in ("sin", "cos", "tan") else np.array([0, math.inf, -math.inf, math.nan])
     return np.concatenate([*parts, edges]).astype(kind)
 
 
@@ -212,9 +214,10 @@ def test_accuracy(name: str, flavour: str, kind: Any, request: pytest.FixtureReq
     x = _points(name, kind)
     with np.errstate(all="ignore"):
         exact = EXACT[name](x.astype(Wide))
-        if name == "exprel":
-            exact[np.isinf(exact.astype(kind)) | (np.expm1(x.astype(Wide)) > np.finfo(kind).max)] = math.inf
-            exact[x == math.inf] = math.nan  # inf/inf, as in the interpreter
+        if name in ("exprel", "inverse_exprel"):  # inf and 0 where expm1 has no number; inf/inf, as in the interpreter
+            beyond = np.isinf(np.expm1(x.astype(Wide)).astype(kind))
+            exact = np.where(beyond, math.inf if name == "exprel" else 0.0, exact)
+            exact[x == math.inf] = math.nan
     errors = _errors(library.call(name, x), exact)
     worst = int(np.argmax(errors))
     assert errors[worst] <= PROMISED[name][kind is np.float32], (x[worst], errors[worst])
@@ -252,7 +255,6 @@ def test_remainder_is_exact(kind: Any, fast: Library, plain: Library, strict: Li
     some = np.array([0.0, -0.0, 1, -1, 2.5, -2.5, 1e-3, math.inf, -math.inf, math.nan], kind)
     a, b = (np.concatenate([part, edge.ravel()]) for part, edge in zip((a, b), np.meshgrid(some, some)))
     exact = np.array([kind(interpret._call("mod", [float(p), float(q)])) for p, q in zip(a, b)], kind)
-    exact[np.isinf(a)] = math.nan
     for library in (fast, plain, strict):
         np.testing.assert_array_equal(library.call("mod", a, b), exact)
 
@@ -373,6 +375,19 @@ def test_poisson_table_follows_its_mean(fast: Library) -> None:
     u = np.random.default_rng(12).random(3000)
     for mean in (3.0, 3.5, 0.0, 3.0, 900.0, 1.0):
         np.testing.assert_array_equal(fast.block(mean, u), fast.call("poisson_quantile", u, np.full_like(u, mean)))
+
+
+@pytest.mark.parametrize("mean", [1.1e5, 3.7e6, 1e300, math.inf])
+def test_poisson_counts_of_large_means_need_no_search(mean: float, fast: Library, plain: Library) -> None:
+    """At once, whatever the mean, and where SciPy puts them."""
+    u = np.array([0.0, 2.0**-53, 1e-9, 0.02, 0.3, 0.5, 0.7, 0.98, 1 - 1e-9, 1 - 2.0**-53])
+    expected = np.array([interpret._call("poisson_quantile", [value, mean]) for value in u.tolist()])
+    np.testing.assert_array_equal(whole_array.poisson_quantile(u, mean), expected)
+    for library in (fast, plain):
+        np.testing.assert_allclose(library.call("poisson_quantile", u, np.full_like(u, mean)), expected, rtol=1e-15)
+        np.testing.assert_allclose(library.block(mean, u), expected, rtol=1e-15)
+    if mean < 1e7:
+        np.testing.assert_allclose(expected[1:], stats.poisson.ppf(u[1:], mean), rtol=0, atol=1)
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])

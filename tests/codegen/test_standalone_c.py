@@ -23,6 +23,7 @@ from snnlang.codegen import plan as p
 from snnlang.codegen.standalone_c import standalone, watched
 from snnlang.compile import check_text, compile_experiment, emit, load_program
 from snnlang.diagnostics import SnnError, Source
+from snnlang.runtime.device_c import NativeDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
 from snnlang.runtime.load import overrides
 from tests.codegen.plans import PLANS, SINGLE
@@ -175,6 +176,60 @@ def test_examples(case: str, tmp_path: Path) -> None:
         program = built(tmp_path, export, flags)
         for threads in ("1", "3"):
             assert_same(ran(program, "--threads", threads), wanted, 1e-9)
+
+
+THREADED = [*STRICT, "-O1", "-g", "-pthread", "-fsanitize=thread"]
+
+
+@needed
+@pytest.mark.parametrize("case", CASES)
+def test_threads_never_race(case: str, tmp_path: Path) -> None:
+    """ThreadSanitizer sees no access of two threads to one place that a barrier does not order."""
+    text, experiment, duration, values = CASES[case]
+    texts, plan, steps = point(text, experiment, duration, **values)
+    (tmp_path / "trial.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
+    trial = [str(GCC), "-fsanitize=thread", "-o", "trial", "trial.c"]
+    if subprocess.run(trial, cwd=tmp_path, capture_output=True).returncode != 0:
+        pytest.skip("the compiler has no ThreadSanitizer")
+    began = subprocess.run([str(tmp_path / "trial")], capture_output=True, text=True)
+    if began.returncode != 0:
+        pytest.skip(f"ThreadSanitizer does not run here: {began.stderr.strip()[:100]}")
+    program = built(tmp_path, written(texts, tmp_path), THREADED)
+    assert_same(ran(program, "--threads", "3"), expected(plan, steps), 1e-9)  # a warning makes the program fail
+
+
+@needed
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_native_export_has_the_bits_of_the_cached_build(precision: str, tmp_path: Path) -> None:
+    """make NATIVE=1 rounds as snnlang's own build does."""
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    text = (EXAMPLES / "balanced.snn").read_text(encoding="utf-8")
+    program = load_program(Source("test.snn", text))
+    options = overrides(
+        dt=None, duration="20 ms", seed=None, precision=precision, method=None, target="c", values={"N": 200}
+    )
+    chosen, plan = compile_experiment(program, "cuba", options)
+    name = written(emit(program, options, experiment="cuba", target="c"), tmp_path)
+    done = subprocess.run(["make", f"CC={GCC}", "NATIVE=1"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plan = watched(plan)
+    device = NativeDevice(plan, threads=1)
+    device.setup()
+    device.coefficients()
+    device.trial_start()
+    device.run(0, round(chosen.duration / chosen.dt))
+    events, values = ran(tmp_path / name)
+    recorded = 0
+    for recorder in plan.recorders:
+        if isinstance(recorder, p.EventRecorder):
+            when, which = device.drain_events(recorder.label)
+            assert events.get(recorder.label, []) == list(zip(when.tolist(), which.tolist(), strict=True))
+        else:
+            rows = np.asarray(device.drain_values(recorder.label)[1], dtype=float).ravel()
+            assert values[recorder.label] == rows.tolist()
+            recorded += rows.size
+    assert recorded > 0
 
 
 @needed

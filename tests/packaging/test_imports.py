@@ -26,6 +26,7 @@ STREET = (
     "compile",
     "prepared",
     "explain",
+    "data",
     "runtime",
     "builder",
     "cli",

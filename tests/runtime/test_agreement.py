@@ -193,7 +193,7 @@ def test_absent_targets_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SNN_CC", "no-such-compiler")
     ways, skipped = ways_here()
     assert [way.label for way in ways] == ["interpreter", "numpy"]
-    assert [target for target, _ in skipped] == ["c"]
+    assert [target for target, _ in skipped] == ["c", "cuda"]
     report = snnlang.load(RAMP).verify()
     assert report.agrees
     assert "c: skipped, SNN_CC names the C compiler 'no-such-compiler', and there is no such program" in str(report)

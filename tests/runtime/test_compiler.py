@@ -116,6 +116,25 @@ def test_the_package_of_the_wheel_is_the_last_resort(tmp_path: Path, monkeypatch
     assert "-fno-sanitize=undefined" in compiler.flags(found)
 
 
+def test_zig_started_by_python_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNN_CC", f"{sys.executable} -m ziglang cc")
+    found = compiler.require()
+    assert (found.family, found.command) == ("zig", (sys.executable, "-m", "ziglang", "cc"))
+
+
+@needed
+def test_a_model_is_compiled_in_two_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop over time with all effort, the rest with less, both at once, then joined."""
+    real, log = compiler.require().name, tmp_path / "log"
+    monkeypatch.setenv("SNN_CC", script(tmp_path, "gcc", f'echo "$*" >> {log}\nexec {real} "$@"'))
+    assert run("c").made.target == "c"
+    *halves, joined = log.read_text().splitlines()
+    assert sorted(line[line.index("-DSNN_HALF=") + 11] for line in halves) == ["1", "2"]
+    assert all(("-O2" in line) == ("-DSNN_HALF=1" in line) and "-c" in line.split() for line in halves)
+    assert "loop.o rest.o" in joined
+    assert "-shared" in joined
+
+
 def test_strict_rounds_as_written(tmp_path: Path) -> None:
     made = compiler.Compiler(("gcc",), "gcc", "")
     assert "-ffp-contract=off" in compiler.flags(made, "strict", fused=True)

@@ -61,6 +61,22 @@ simulate Net:
     assert [list(row) for row in recording["q.I"]] == [[1, 2], [1, 2], [3, 4], [3, 4], [3, 4]]
 
 
+def test_events_beyond_all_counting_change_nothing(run: Run, tmp_path: Path) -> None:
+    """Their steps have no place in 32 bits, which hold the steps of compiled models: wrapped around they would stand before the others."""
+    np.savez(tmp_path / "spikes.npz", times=np.array([1.0, 3.0, 2.15e9, 4e12]), indices=np.array([1, 0, 1, 0]))
+    text = f"""{COUNTER}
+network Net:
+    population p[2]: Model
+
+simulate Net:
+    duration = 5 ms
+    drive p from "{tmp_path / "spikes.npz"}"
+    record p.spikes
+"""
+    times, indices = run(text).spikes("p")
+    assert (list(times), list(indices)) == ([1, 3], [1, 0])
+
+
 def test_an_assignment_at_a_time(run: Run) -> None:
     text = """
 neuron Model:
@@ -253,3 +269,17 @@ simulate Net:
     assert recording["p.v"].dtype == np.dtype(precision)
     assert list(recording.spikes("p")[1]) == list(reference.spikes("p")[1])
     assert recording["p.v"][:100] == pytest.approx(reference["p.v"][:100], rel=1e-5)
+
+
+def test_a_connection_without_synapses_is_recorded_as_nothing(run: Run) -> None:
+    """Chance may make none: a row of no weights for every step, not a refusal."""
+    text = f"""{COUNTER}
+network Net:
+    population p[2]: Model
+    connect pq = p -> p.I: random(p = 1e-9), w = uniform(0, 1)
+
+simulate Net:
+    duration = 5 ms
+    record pq.w
+"""
+    assert run(text)["pq.w"].shape == (5, 0)

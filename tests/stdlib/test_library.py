@@ -23,6 +23,9 @@ EXPECTED = {
         SoftSumLIF LowPassLIF SoftLowPassLIF SecondOrderLIF PSCLIF CubaLIF QIF Theta EIF AdEx Izhikevich
         HodgkinHuxley ALIF AdaptiveLIF SRM0 CumulativeSRM EscapeLIF EscapeDLIF PCNN SimplePCNN ICM CCNN Poisson
         Bernoulli Regular SpikeSource Parrot StepCurrent SineCurrent NoiseCurrent Modulator""",
+    "encoders": """
+        Direct BernoulliRate SignedRate PoissonRate RegularRate LinearLatency LogLatency ChargeLatency RankOrder
+        RankReceiver PhaseBits Oscillation Burst BurstIF GaussianField GaussianRate Difference SendOnDelta""",
     "synapses": "Delta Exponential Alpha BiExponential Conductance NMDA SaturatingNMDA TsodyksMarkram PSP DecayPSP",
     "plasticity": "STDP MultiplicativeSTDP PowerSTDP NearestSTDP TripletSTDP RSTDP",
 }

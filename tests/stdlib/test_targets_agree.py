@@ -11,6 +11,7 @@ import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.model.elaborate import elaborate
 from snnlang.model.units import describe
+from snnlang.runtime import cuda_shim
 from snnlang.runtime.load import Model, overrides
 from snnlang.syntax import tree
 from snnlang.syntax.parse import parse, read_source
@@ -50,10 +51,10 @@ def runs(text: str) -> Model | None:
     return model
 
 
-def neuron_texts(name: str) -> Iterator[str]:
+def neuron_texts(name: str, folder: str) -> Iterator[str]:
     """A network of three such neurons: first without drives, then with a drive of each input."""
     for duration in ("20 ms", "30"):
-        text = f"from stdlib.neurons import {name}\nnetwork Net:\n    population n[3]: {name}\nsimulate Net:\n"
+        text = f"from stdlib.{folder} import {name}\nnetwork Net:\n    population n[3]: {name}\nsimulate Net:\n"
         text += f"    duration = {duration}\n"
         model = runs(text)
         if model is None:
@@ -98,7 +99,7 @@ simulate Net:
 """
 
 
-NEURONS = models("neuron", "neurons")
+NEURONS = [(name, folder) for folder in ("neurons", "encoders") for name in models("neuron", folder)]
 SYNAPSES = [(name, folder) for folder in ("synapses", "plasticity") for name in models("synapse", folder)]
 
 
@@ -115,11 +116,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second of the interpreter, and a compiler that does not think long."""
     monkeypatch.setattr("snnlang.runtime.excerpt.SECONDS", 0.4)
     monkeypatch.setenv("SNN_CFLAGS", "-O1")
+    if cuda_shim.compiler() is not None:  # CUDA on this processor, its threads in an odd order
+        monkeypatch.setenv("SNN_CUDA", "shim")
+        monkeypatch.setenv("SNN_SHIM_ORDER", "3")
 
 
-@pytest.mark.parametrize("name", NEURONS)
-def test_neuron(name: str) -> None:
-    texts = list(neuron_texts(name))
+@pytest.mark.parametrize(("name", "folder"), NEURONS, ids=[name for name, _ in NEURONS])
+def test_neuron(name: str, folder: str) -> None:
+    texts = list(neuron_texts(name, folder))
     assert texts, name
     model = runs(texts[0])
     assert model is not None, texts[0]

@@ -116,7 +116,8 @@ OVERRIDE = st.booleans()
 
 
 def _not_step(equation: tree.Equation) -> bool:
-    return equation.left != tree.Name("step", span=SPAN)
+    """`step = …` and `spike = …` are other lines, the second a mistake for `spike when`."""
+    return equation.left not in (tree.Name("step", span=SPAN), tree.Name("spike", span=SPAN))
 
 
 EQUATIONS = node(tree.Equation, EXPRESSIONS, EXPRESSIONS, OVERRIDE).filter(_not_step)

@@ -1,0 +1,246 @@
+"""A plan read as layers: cells (what neurons compute), links (what connections carry, linear in what is sent) and the order of both.
+
+Simulating goes through all of a network step by step; training goes through all steps layer by layer wherever no cycle forbids it, so that
+one matrix product serves all of them. :func:`learning_plan` finds the layers in a plan that was lowered for training. What is no equation,
+event, handler or weighted connection is refused (E750).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+from snnlang.codegen import kernel as k
+from snnlang.codegen import plan as p
+from snnlang.codegen.cell import Cell, cell_of, refusal
+from snnlang.codegen.schedule import components
+from snnlang.diagnostics import Span, error
+from snnlang.frozen import dataclass
+
+LinkKind = Literal["event", "value", "bias"]
+_SINGLES = ("pre", "post", "synapse", "shared")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection as a linear map: ``target`` receives ``scale`` times ``weight`` times ``source`` of ``lag`` steps ago.
+
+    ``source`` is an event list (kind ``event``), an array (``value``), or nothing (``bias``: the weight itself). ``weight`` is an array of
+    one number per synapse, per shared weight or per neuron, or of one number (shape ()), or "" (1). ``factors`` are arrays of one number
+    that multiply it. ``pool`` is ``max`` where the greatest of what arrives is taken instead of the sum.
+    """
+
+    name: str
+    kind: LinkKind
+    source: str
+    before: str
+    lag: int
+    target: str
+    after: str
+    connectivity: str
+    weight: str
+    scale: float
+    factors: tuple[str, ...] = ()
+    pool: Literal["", "max"] = ""
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Populations that must go through time together: one, or those of a cycle, in the order of their turns.
+
+    ``links`` are those among them; those from outside are ready before, for all steps.
+    """
+
+    cells: tuple[str, ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LearningPlan:
+    """``cells`` by population; ``arrivals`` the arrays in which arrivals of a step are summed, by population; ``inputs`` the network's."""
+
+    plan: p.Plan
+    inputs: tuple[str, ...]
+    cells: dict[str, Cell]
+    links: tuple[Link, ...]
+    layers: tuple[Layer, ...]
+
+
+def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...]) -> LearningPlan:
+    """The layers of a plan. ``populations`` and ``inputs`` are paths. Raises E750."""
+    nodes = [*_still(plan), *plan.step]
+    links: list[Link] = []
+    turns: dict[str, list[p.PlanNode]] = {}
+    arriving: set[str] = {node.array for node in nodes if isinstance(node, p.Fill)}
+    for node in nodes:
+        match node:
+            case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Fan | k.Synapses):
+                link = _link(plan, kernel, inputs)
+                links.append(link)
+                arriving.add(link.target)
+            case p.Launch(kernel=kernel) if _is_bias(plan, kernel):
+                statement = kernel.body[0]
+                assert isinstance(statement, k.Accumulate)
+                assert isinstance(statement.value, k.Load)
+                target = statement.array
+                after = plan.arrays[target].owner
+                links.append(
+                    Link(
+                        kernel.title, "bias", "", "", 0, target, after, "", statement.value.array, 1.0, span=kernel.span
+                    )
+                )
+            case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Each):
+                turns.setdefault(_owner(plan, kernel, populations), []).append(node)
+            case p.Fill() | p.ClearList():
+                continue
+            case p.Launch(kernel=kernel):
+                raise refusal(plan.name, f"`{kernel.title}`", kernel.span)
+            case _:
+                raise refusal(plan.name, f"a step of kind {type(node).__name__}")
+    readers = {
+        e.array: path
+        for path, turn in turns.items()
+        for node in turn
+        if isinstance(node, p.Launch)
+        for statement in k.walk_statements(node.kernel.body)
+        for top in k.statement_expressions(statement)
+        for e in k.walk(top)
+        if isinstance(e, k.Load)
+    }
+    links = [replace(link, after=readers[link.target]) for link in links if link.target in readers]
+    cells = {path: cell_of(path, turn, plan, frozenset(arriving)) for path, turn in turns.items()}
+    layers = _layers(tuple(cells), links)
+    return LearningPlan(plan, tuple(i for i in inputs if i in plan.arrays), cells, tuple(links), layers)
+
+
+def _still(plan: p.Plan) -> Iterator[p.PlanNode]:
+    """What arrives unchanged in every step stands among the coefficients of a plan."""
+    for node in plan.coefficients:
+        match node:
+            case p.Fill():
+                yield node
+            case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Synapses) or _is_bias(plan, kernel):
+                yield node
+
+
+def _is_bias(plan: p.Plan, kernel: k.Kernel) -> bool:
+    match kernel.body:
+        case (k.Accumulate(index=index, value=k.Load(array=array)),) if index == k.Local("i", "int"):
+            return plan.arrays[array].role == "weight"
+    return False
+
+
+def _owner(plan: p.Plan, kernel: k.Kernel, populations: tuple[str, ...]) -> str:
+    """The population whose turn a kernel is part of: that of an array it stores, else the connection that keeps something there."""
+    found: list[str] = []
+    for statement in k.walk_statements(kernel.body):
+        if isinstance(statement, k.Store | k.Accumulate):
+            found.append(plan.arrays[statement.array].owner)
+        elif isinstance(statement, k.Append):
+            found.append(plan.lists[statement.list].owner)
+    for path in found:
+        if path in populations:
+            return path
+    return next((path for path in found if path), kernel.title)
+
+
+def _link(plan: p.Plan, kernel: k.Kernel, inputs: tuple[str, ...]) -> Link:
+    """A launch over synapses as a linear map."""
+    pool: Literal["", "max"] = ""
+    match kernel.body:
+        case (k.Accumulate(array=target, index=k.Local(name="post"), value=value, lag=None | k.Const(value=0)),):
+            pass
+        case (k.Store(array=target, index=k.Local(name="post"), value=value),):
+            pool = "max"
+        case _:
+            raise refusal(plan.name, f"`{kernel.title}`, which does more than carry weights", kernel.span)
+    domain = kernel.domain
+    after = plan.arrays[target].owner
+    if isinstance(domain, k.Fan):
+        if domain.side != "pre":
+            raise refusal(plan.name, f"`{kernel.title}`, which looks back along its connection", kernel.span)
+        kind: LinkKind = "event"
+        source, lag, connectivity = domain.list, domain.lag, domain.connectivity
+        before = plan.lists[source].owner
+    else:
+        assert isinstance(domain, k.Synapses)
+        kind, source, lag, connectivity, before = "value", "", 0, domain.connectivity, ""
+    weight, scale = "", 1.0
+    factors: list[str] = []
+    for factor in _factors(value):
+        match factor:
+            case k.Const(value=number):
+                scale *= float(number)
+            case k.Load(array=array, index=k.Local(name="pre"), lag=back) if kind == "value" and not source:
+                source, before = array, plan.arrays[array].owner
+                lag = 0 if back is None else int(back.value) if isinstance(back, k.Const) else -1
+                if lag < 0:
+                    raise refusal(plan.name, f"`{kernel.title}`, whose delay differs between synapses", kernel.span)
+            case k.Load(array=array, index=None) if plan.arrays[array].role != "weight":
+                factors.append(array)
+            case k.Load(array=array, index=None | k.Local(name="synapse" | "shared" | "post")) if not weight:
+                weight = array
+            case _:
+                raise error(
+                    "E750",
+                    f"{kernel.title} cannot be trained: what it delivers is no product of a weight and of what is sent",
+                    kernel.span,
+                    help="put the nonlinear part into the neuron that receives it",
+                )
+    if kind == "value" and not source:
+        raise refusal(plan.name, f"`{kernel.title}`, which depends on no source", kernel.span)
+    return Link(
+        kernel.title,
+        kind,
+        source,
+        before,
+        lag,
+        target,
+        after,
+        connectivity,
+        weight,
+        scale,
+        tuple(factors),
+        pool,
+        kernel.span,
+    )
+
+
+def _factors(expr: k.Expr) -> Iterator[k.Expr]:
+    match expr:
+        case k.Binary(operator="*", left=left, right=right):
+            yield from _factors(left)
+            yield from _factors(right)
+        case k.Unary(operator="-", operand=operand):
+            yield k.Const(-1.0)
+            yield from _factors(operand)
+        case k.Call(function="real", arguments=(argument,)):
+            yield argument
+        case _:
+            yield expr
+
+
+def _layers(paths: tuple[str, ...], links: list[Link]) -> tuple[Layer, ...]:
+    """Cycles found and put in order, sources first."""
+    edges = [(link.before, link.after) for link in links if link.before in paths]
+    number = components(list(paths), edges)
+    members: dict[int, list[str]] = {}
+    for path in paths:
+        members.setdefault(number[path], []).append(path)
+    waiting = dict(members)
+    layers: list[Layer] = []
+    done: set[str] = set()
+    while waiting:
+        for key, cells in waiting.items():
+            feeding = {a for a, b in edges if b in cells and a not in cells}
+            if feeding <= done:
+                inside = tuple(link for link in links if link.before in cells and link.after in cells)
+                layers.append(Layer(tuple(cells), inside))
+                done |= set(cells)
+                del waiting[key]
+                break
+        else:
+            raise AssertionError("components of a graph always have an order")
+    return tuple(layers)

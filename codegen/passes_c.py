@@ -1,0 +1,242 @@
+"""The passes of a cell as C: blocks of neurons go through all steps with their states in the first-level cache.
+
+    void NAME(void *const *slot, const snn_span *a)
+
+``slot`` are the arrays of :mod:`snnlang.codegen.passes_layout` in their order. A block is 64 neurons; of each, the samples of
+the batch come
+one after another and of each sample all steps. Blocks share nothing that they write, so that threads may share them out. Sums over
+samples and steps are made in one order whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.resources import files
+
+from snnlang.codegen import kernel as k
+from snnlang.codegen.clike import Precision, Scope
+from snnlang.codegen.passes_layout import Slot
+from snnlang.codegen.verify import InternalError
+
+#: Neurons that go through the steps together.
+LANES = 64
+_HEADERS = ("support.h", "mathematics.h", "random.h")
+_SPAN = """\
+/* What one call does: `batch` samples of `size` neurons, steps first .. last - 1, blocks from .. to - 1. Arrays of every step hold `around`
+ * numbers a step and begin at step `origin`; `sample` is the number of the first sample since training began, for draws. */
+typedef struct snn_span {
+    int64_t batch, size, first, last, from, to, around, origin, sample;
+    double dt, offset;
+    const uint64_t *key;
+} snn_span;
+"""
+
+
+def c_text(
+    passes: Iterable[tuple[str, k.Kernel, tuple[Slot, ...], bool]], precision: Precision, streams: tuple[str, ...]
+) -> str:
+    """One file of functions: (name, kernel, its slots, whether time runs backwards)."""
+    functions = [_function(name, kernel, slots, back, precision, streams) for name, kernel, slots, back in passes]
+    head = [
+        "/* Made by snnlang: neurons forwards and backwards through the steps of a sample. */",
+        "#define SNN_FUSED 1",
+        "#include <stdint.h>",
+        "#include <stddef.h>",
+        f"typedef {'double' if precision == 'double' else 'float'} real;",
+        *(_header(name) for name in _HEADERS),
+        f"#define LANES {LANES}",
+        _SPAN,
+    ]
+    return "\n".join([*head, *functions])
+
+
+@lru_cache(maxsize=8)
+def _header(name: str) -> str:
+    return (files("snnlang.codegen") / "native" / name).read_text(encoding="utf-8")
+
+
+def _function(
+    name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, precision: Precision, streams: tuple[str, ...]
+) -> str:
+    return _Function(name, kernel, slots, back, precision, streams).text()
+
+
+class _Function:
+    def __init__(
+        self,
+        name: str,
+        kernel: k.Kernel,
+        slots: tuple[Slot, ...],
+        back: bool,
+        precision: Precision,
+        streams: tuple[str, ...],
+    ) -> None:
+        self.name = name
+        self.kernel = kernel
+        self.slots = slots
+        self.back = back
+        self.streams = {stream: number for number, stream in enumerate(streams)}
+        self.of: dict[tuple[str, str], int] = {(slot.array, slot.kind): number for number, slot in enumerate(slots)}
+        self.scope = Scope(
+            precision,
+            self.place,
+            lambda stream: f"a->key[{self.streams[stream]}]",
+            lambda value: None,
+            lambda const: None,
+        )
+        self.scope.wide |= {"step"}
+
+    # --- what an element of an array is -------------------------------------------------------------------------------
+
+    def place(self, array: str, index: k.Expr | None, lag: k.Expr | None) -> str:
+        if (array, "parameter") in self.of:
+            number = self.of[array, "parameter"]
+            return f"p{number}" if self.slots[number].single else f"p{number}[lane]"
+        if (array, "carried") in self.of:
+            return f"c{self.of[array, 'carried']}[lane]"
+        parts = []
+        if (array, "each") in self.of:
+            parts.append(f"e{self.of[array, 'each']}[lane]")
+        if (array, "once") in self.of:
+            parts.append(f"o{self.of[array, 'once']}[lane]")
+        if (array, "sum") in self.of:
+            parts.append(f"w{self.of[array, 'weights']}*o{self.of[array, 'sum']}[lane]")
+        if not parts:
+            return "(real)0"
+        return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
+
+    # --- the text -----------------------------------------------------------------------------------------------------
+
+    def text(self) -> str:
+        lines = [f"/* {self.kernel.title} */", *self._block(), "", *self._entry()]
+        return "\n".join(lines)
+
+    def _block(self) -> list[str]:
+        stored = {s.array for s in k.walk_statements(self.kernel.body) if isinstance(s, k.Store)}
+        lines = [
+            f"SNN_INLINE void {self.name}__block(void *const *slot, const snn_span *a, int64_t start, int64_t count)",
+            "{",
+        ]
+        for number, slot in enumerate(self.slots):
+            kind = "int32_t" if slot.type == "int" else "real"
+            match slot.kind:
+                case "parameter" if slot.single:
+                    lines.append(f"    const {kind} p{number} = *(const {kind} *)slot[{number}]; /* {slot.array} */")
+                case "parameter":
+                    lines.append(
+                        f"    const {kind} *const p{number} = (const {kind} *)slot[{number}] + start; /* {slot.array} */"
+                    )
+                case "carried":
+                    lines.append(f"    {kind} c{number}[LANES]; /* {slot.array} */")
+                case "gradient" if slot.single:
+                    lines.append(f"    real g{number}[LANES]; double s{number} = 0.0; /* {slot.array} */")
+                case "gradient":
+                    lines.append(f"    real *const g{number} = (real *)slot[{number}] + start; /* {slot.array} */")
+        lines.append("    for (int64_t b = 0; b < a->batch; b++) {")
+        lines.append("        const int64_t at = b*a->size + start;")
+        sums: list[str] = []
+        for number, slot in enumerate(self.slots):
+            kind = "int32_t" if slot.type == "int" else "real"
+            match slot.kind:
+                case "carried":
+                    source = f"((const {kind} *)slot[{number}])[at + lane]"
+                    lines.append(f"        for (int64_t lane = 0; lane < count; lane++) c{number}[lane] = {source};")
+                case "gradient" if slot.single:
+                    lines.append(f"        for (int64_t lane = 0; lane < count; lane++) g{number}[lane] = 0;")
+                case "once" | "sum":
+                    written = slot.array in stored
+                    const = "" if written else "const "
+                    lines.append(
+                        f"        {const}real *const o{number} = ({const}real *)slot[{number}] + at; /* {slot.array} */"
+                    )
+                    if written:
+                        sums.append(
+                            f"        for (int64_t lane = 0; lane < count; lane++) o{number}[lane] += r{number}[lane];"
+                        )
+                        lines.append(f"        real r{number}[LANES] = {{0}};")
+        order = (
+            "step = a->last - 1; step >= a->first; step--" if self.back else "step = a->first; step < a->last; step++"
+        )
+        lines.append(f"        for (int64_t {order}) {{")
+        if any(isinstance(e, k.Local) and e.name == "t" for e in self._expressions()):
+            lines.append("            const double t = ((double)step + a->offset)*a->dt;")
+        if any(isinstance(e, k.Local) and e.name == "dt" for e in self._expressions()):
+            lines.append("            const real dt = (real)a->dt;")
+        for number, slot in enumerate(self.slots):
+            if slot.kind == "each":
+                const = "" if slot.array in stored else "const "
+                place = f"({const}real *)slot[{number}] + (step - a->origin)*a->around + at"
+                lines.append(f"            {const}real *const e{number} = {place}; /* {slot.array} */")
+            elif slot.kind == "weights":
+                lines.append(f"            const real w{number} = ((const real *)slot[{number}])[step];")
+        lines.append("            #pragma omp simd")
+        lines.append("            for (int64_t lane = 0; lane < count; lane++) {")
+        if any(isinstance(e, k.Draw) for e in self._expressions()):
+            lines.append("                const int64_t i = (a->sample + b)*a->size + start + lane;")
+        for statement in self.kernel.body:
+            lines += ["                " + line for line in self._statement(statement)]
+        lines += ["            }", "        }"]
+        for number, slot in enumerate(self.slots):
+            kind = "int32_t" if slot.type == "int" else "real"
+            match slot.kind:
+                case "carried" if slot.array in stored:
+                    lines.append(
+                        f"        for (int64_t lane = 0; lane < count; lane++) (({kind} *)slot[{number}])[at + lane] = c{number}[lane];"
+                    )
+                case "gradient" if slot.single:
+                    lines.append(f"        for (int64_t lane = 0; lane < count; lane++) s{number} += g{number}[lane];")
+        lines += sums
+        lines.append("    }")
+        for number, slot in enumerate(self.slots):
+            if slot.kind == "gradient" and slot.single:
+                lines.append(f"    ((double *)slot[{number}])[start/LANES] += s{number};")
+        lines.append("}")
+        return lines
+
+    def _expressions(self) -> Iterable[k.Expr]:
+        for statement in k.walk_statements(self.kernel.body):
+            for top in k.statement_expressions(statement):
+                yield from k.walk(top)
+
+    def _statement(self, statement: k.Statement) -> list[str]:
+        match statement:
+            case k.Let(name=name, value=value, source=source):
+                comment = [f"/* {line} */" for line in source.splitlines()]
+                return [*comment, f"const {self.scope.local_type(statement)} {name} = {self.scope.text(value)};"]
+            case k.Store(array=array, value=value):
+                return self._store(array, self.scope.text(value))
+            case k.Accumulate(array=array, value=value):
+                return [f"g{self.of[array, 'gradient']}[lane] += {self.scope.text(value)};"]
+        raise InternalError(f"{self.kernel.name}: a {type(statement).__name__} in a pass")
+
+    def _store(self, array: str, value: str) -> list[str]:
+        if (array, "carried") in self.of:
+            return [f"c{self.of[array, 'carried']}[lane] = {value};"]
+        lines: list[str] = []
+        targets = [kind for kind in ("each", "once", "sum") if (array, kind) in self.of]
+        if len(targets) > 1:
+            lines.append(f"const real {array}__stored = {value};")
+            value = f"{array}__stored"
+        for kind in targets:
+            number = self.of[array, kind]
+            if kind == "each":
+                lines.append(f"e{number}[lane] = {value};")
+            elif kind == "once":
+                lines.append(f"r{number}[lane] += {value};")
+            else:
+                lines.append(f"r{number}[lane] += w{self.of[array, 'weights']}*({value});")
+        return lines
+
+    def _entry(self) -> list[str]:
+        return [
+            f"void {self.name}(void *const *slot, const snn_span *a)",
+            "{",
+            "    for (int64_t block = a->from; block < a->to; block++) {",
+            "        const int64_t start = block*LANES, left = a->size - start;",
+            f"        if (left >= LANES) {self.name}__block(slot, a, start, LANES);",
+            f"        else {self.name}__block(slot, a, start, left);",
+            "    }",
+            "}",
+            "",
+        ]

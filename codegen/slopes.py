@@ -1,0 +1,126 @@
+"""Plain numbers for small parts of the kernel language: coefficients from parameters, and the derivatives of the one by the other.
+
+Coefficients such as exp(-dt/tau) are computed before the steps. To train tau, what the steps say about the coefficient is carried on to it;
+that is little work, done here with NumPy from the same kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.codegen import kernel as k
+from snnlang.codegen import plan as p
+from snnlang.codegen.adjoint import BAR, reverse, without_detach
+from snnlang.codegen.cell import Cell, cell_of
+from snnlang.codegen.functions import FUNCTIONS
+from snnlang.codegen.whole_array import erf, exprel, gamma_quantile, poisson_quantile, sigmoid
+
+Values = NDArray[Any]
+_NAMES = {
+    "np": np, "erf": erf, "exprel": exprel, "gamma_quantile": gamma_quantile, "poisson_quantile": poisson_quantile, "sigmoid": sigmoid
+}  # fmt: skip
+
+
+def evaluate(expr: k.Expr, names: Mapping[str, Any]) -> Any:
+    """The value of an expression; ``names`` hold numbers or arrays that broadcast."""
+
+    def down(inner: k.Expr) -> Any:
+        return evaluate(inner, names)
+
+    match expr:
+        case k.Const(value=value):
+            return value
+        case k.Local(name=name):
+            return names[name]
+        case k.Unary(operator="not", operand=operand):
+            return np.logical_not(down(operand))
+        case k.Unary(operand=operand):
+            return -down(operand)
+        case k.Binary(operator=operator, left=left, right=right):
+            a, b = down(left), down(right)
+            match operator:
+                case "+":
+                    return a + b
+                case "-":
+                    return a - b
+                case "*":
+                    return a * b
+                case "/":
+                    return a / b
+                case "^":
+                    return np.power(np.asarray(a, np.float64), b)
+            return np.mod(a, b)
+        case k.Compare(operator=operator, left=left, right=right):
+            a, b = down(left), down(right)
+            tests = {
+                "<": np.less,
+                "<=": np.less_equal,
+                ">": np.greater,
+                ">=": np.greater_equal,
+                "==": np.equal,
+                "!=": np.not_equal,
+            }
+            return tests[operator](a, b)
+        case k.Logic(operator=operator, left=left, right=right):
+            return (np.logical_and if operator == "and" else np.logical_or)(down(left), down(right))
+        case k.Choose(condition=condition, value=value, otherwise=otherwise):
+            return np.where(down(condition), down(value), down(otherwise))
+        case k.Call(function="real", arguments=(argument,)):
+            return np.asarray(down(argument), np.float64)
+        case k.Call(function="int", arguments=(argument,)):
+            return np.trunc(down(argument))
+        case k.Call(function=function, arguments=arguments):
+            given = {f"a{number}": down(argument) for number, argument in enumerate(arguments)}
+            return eval(FUNCTIONS[function].numpy.format(*given), {**_NAMES, **given})  # our own table
+    raise AssertionError(f"{expr} has no value of its own")
+
+
+class Coefficients:
+    """The coefficients of a plan that depend on trained parameters, and the way back from their gradients."""
+
+    def __init__(self, plan: p.Plan, trained: frozenset[str]) -> None:
+        self.plan = plan
+        self.cells: list[tuple[Cell, frozenset[str], tuple[str, ...]]] = []
+        reached = set(trained)
+        for number, node in enumerate(plan.coefficients):
+            if not isinstance(node, p.Launch) or not isinstance(node.kernel.domain, k.Single | k.Each):
+                continue
+            stored = tuple(s.array for s in k.walk_statements(node.kernel.body) if isinstance(s, k.Store))
+            loads = {
+                e.array
+                for s in k.walk_statements(node.kernel.body)
+                for top in k.statement_expressions(s)
+                for e in k.walk(top)
+                if isinstance(e, k.Load)
+            }
+            if not stored or not loads & reached:
+                continue
+            cell = cell_of(f"coefficients_{number}", [node], plan, frozenset())
+            self.cells.append((cell, frozenset(loads & reached), stored))
+            reached |= set(stored)
+        self.reached = frozenset(reached)
+
+    def back(self, values: Mapping[str, Values], gradients: dict[str, Values]) -> None:
+        """Add what the gradients of coefficients say about the parameters they are made of."""
+        for cell, wanted, stored in reversed(self.cells):
+            outputs = tuple(name for name in stored if name in gradients and name in cell.outputs)
+            if not outputs:
+                continue
+            back = reverse(cell, outputs, lambda margin: margin, wanted)
+            names: dict[str, Any] = {"dt": self.plan.dt, "step": 0, "t": 0.0}
+            names.update({q.array: np.asarray(values[q.array], np.float64) for q in cell.parameters})
+            for let in cell.body:
+                names[let.name] = evaluate(without_detach(let.value), names)
+            names.update({name + BAR: np.asarray(gradients[name], np.float64) for name in outputs})
+            for let in back.body:
+                names[let.name] = evaluate(without_detach(let.value), names)
+            for name, value in back.parameters.items():
+                made = np.asarray(evaluate(without_detach(value), names), np.float64)
+                if name not in gradients:
+                    gradients[name] = np.zeros(np.shape(values[name]))
+                total = gradients[name]
+                total += made.sum() if total.size == 1 else np.broadcast_to(made, total.shape)

@@ -1,0 +1,115 @@
+"""Checkpoints: everything from which a training goes on as if it had never stopped, in one safetensors file, written whole or not at all.
+
+Arrays under their users' names (``h->o.x.w``); the optimizer's memory under ``optimizer.0`` and ``optimizer.1``; numbers in the file's
+metadata as JSON. Nothing is ever unpickled. Refused with one line: files that are no safetensors, of another program, of another network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.diagnostics import Diagnostic, SnnError, error
+from snnlang.files import write_atomically
+from snnlang.frozen import dataclass, field
+
+Values = NDArray[Any]
+FORMAT = "snnlang training 1"
+_NEEDED = "checkpoints need safetensors, which is not installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """``weights`` by name; ``state`` of a training (epoch, batch, counts, schedule, history), ``memory`` of its optimizer; both empty for
+    weights alone."""
+
+    weights: dict[str, Values]
+    memory: tuple[Values, ...] = ()
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; raises E801 where it cannot be written, and then leaves an older one as it was."""
+    numpy = _library()
+    arrays = {name: np.array(value, order="C") for name, value in checkpoint.weights.items()}
+    arrays.update({f"optimizer.{number}": value for number, value in enumerate(checkpoint.memory)})
+    metadata = {"format": FORMAT, "state": json.dumps(checkpoint.state)}
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(numpy.save(arrays, metadata=metadata))
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a checkpoint. Raises E840 (cannot be read, damaged, foreign)."""
+    from safetensors import SafetensorError
+
+    numpy = _library()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as problem:
+        raise error(
+            "E840",
+            f"cannot read the weights '{path}': {problem.strerror or problem}",
+            help="check the path; `snn run` writes them with --out DIR",
+        ) from None
+    try:
+        arrays = numpy.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+        state = json.loads(metadata.get("state", "{}"))
+    except (SafetensorError, ValueError, KeyError, AttributeError, TypeError, OverflowError, MemoryError):
+        raise error(
+            "E840",
+            f"'{path}' is no safetensors file, or it is damaged",
+            help="name a file that `snn run --out DIR` wrote, such as DIR/best.safetensors",
+        ) from None
+    memory = tuple(arrays.pop(name) for name in ("optimizer.0", "optimizer.1") if name in arrays)
+    if metadata.get("format") not in (None, FORMAT) or not isinstance(state, dict):
+        raise error(
+            "E840",
+            f"'{path}' was written by another version ({metadata.get('format')})",
+            help="train again, or use the version that wrote it",
+        )
+    return Checkpoint(arrays, memory, state)
+
+
+def fit(found: Mapping[str, Values], wanted: Mapping[str, Values], path: str | Path) -> None:
+    """Copy weights into their places; raises E841 where names or shapes are others."""
+    problems: list[str] = []
+    for name, place in wanted.items():
+        if name not in found:
+            problems.append(f"`{name}` is missing")
+        elif found[name].shape != place.shape:
+            problems.append(f"`{name}` is {_shape(found[name])}, and the network's is {_shape(place)}")
+    problems += [f"`{name}` is not in the network" for name in found if name not in wanted]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise SnnError(
+            Diagnostic(
+                "E841",
+                f"'{path}' does not fit this network: {problems[0]}{more}",
+                help=("use the weights of this very network",),
+            )
+        )
+    for name, place in wanted.items():
+        if not np.all(np.isfinite(found[name])):
+            raise error(
+                "E841", f"'{path}' holds numbers that are not finite in `{name}`", help="use an earlier checkpoint"
+            )
+        place[...] = found[name]
+
+
+def _shape(value: Values) -> str:
+    return " x ".join(map(str, value.shape)) or "one number"
+
+
+def _library() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise error("E806", _NEEDED, help="install it: pip install snnlang[train]") from None
+    return safetensors.numpy

@@ -1,0 +1,891 @@
+"""Runs a network forwards and backwards over batches: layers through all their steps, connections as products, no tape.
+
+The forward pass keeps what :mod:`snnlang.codegen.passes` says and what weights need (the signals that were sent). Time can be cut into
+segments: then only the states between segments are kept, and each segment is computed once more when the backward pass reaches it.
+Shapes: inputs (batch, size) that stay the same in every step, or (steps, batch, size); readouts (steps, batch, size), or, of a weighted sum
+over the steps, (batch, size).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.codegen import kernel as k
+from snnlang.codegen.adjoint import BAR
+from snnlang.codegen.cell import Cell
+from snnlang.codegen.learning_plan import Layer, LearningPlan, Link
+from snnlang.codegen.passes import KEPT, OUT, Passes, passes
+from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, forward_slots
+from snnlang.frozen import dataclass
+from snnlang.runtime.pass_runner import NativeRunner, NumpyRunner, Pass, Runner, blocks
+from snnlang.runtime.products import Product
+
+Values = NDArray[Any]
+_MODES: tuple[Mode, ...] = ("each", "sum")
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """What the loss sees of a population: ``output`` (an array or an event list of the plan) in every step, or, with ``weights``
+    (steps,), its
+    weighted sum over the steps."""
+
+    label: str
+    population: str
+    output: str
+    weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What the engine is given beside the plan: how each link multiplies, the numbers of all arrays, which weights and parameters are
+    trained, and where their gradients go (arrays of the same shapes; those that are not given are made)."""
+
+    products: Mapping[str, Product]
+    values: Mapping[str, Values]
+    initial: Mapping[str, Values]
+    trained_weights: frozenset[str]
+    trained_parameters: frozenset[str]
+    gradients: Mapping[str, Values]
+
+
+class _CellRun:
+    """One cell with its modes, passes and buffers."""
+
+    def __init__(self, path: str, cell: Cell) -> None:
+        self.path = path
+        self.cell = cell
+        self.input_modes: dict[str, tuple[Mode, ...]] = {name: () for name in cell.inputs}
+        self.output_modes: dict[str, tuple[Mode, ...]] = {}
+        self.adjoint_modes: dict[str, tuple[Mode, ...]] = {}
+        self.weights: dict[str, Values] = {}  # output -> weights of its sum
+        self.still = False
+        self.passes: Passes
+        self.forward_slots: tuple[Slot, ...] = ()
+        self.infer_slots: tuple[Slot, ...] = ()
+        self.backward_slots: tuple[Slot, ...] = ()
+
+    @property
+    def flat(self) -> bool:
+        """Whether neurons of all samples may be counted through: no parameter differs between them and nothing is drawn."""
+        draws = any(isinstance(e, k.Draw) for let in self.cell.body for e in k.walk(let.value))
+        index = any(isinstance(e, k.Local) and e.name == "i" for let in self.cell.body for e in k.walk(let.value))
+        return not draws and not index and all(p.index is None for p in self.cell.parameters)
+
+
+class Engine:
+    """Forward and backward passes of one network.
+
+    ``once`` names the network inputs that are the same in every step. After :meth:`backward`, ``gradients`` holds the sums over the batch,
+    by name of the array, with the shapes of ``values``.
+    """
+
+    def __init__(
+        self,
+        learning: LearningPlan,
+        wiring: Wiring,
+        readouts: Sequence[Readout],
+        *,
+        steps: int,
+        surrogate: Callable[[k.Expr], k.Expr],
+        once: frozenset[str] = frozenset(),
+        target: Literal["c", "numpy"] = "c",
+        threads: int = 1,
+        segment: int | None = None,
+        truncate: int | None = None,
+        backward: bool = True,
+        resets: bool = True,
+        want_inputs: bool = False,
+    ) -> None:
+        self.resets = resets
+        self.want_inputs = want_inputs
+        self.input_gradients: dict[str, Values] = {}
+        self.learning = learning
+        self.plan = learning.plan
+        self.wiring = wiring
+        self.readouts = tuple(readouts)
+        self.steps = steps
+        self.segment = min(steps, segment or steps)
+        if truncate is not None:
+            self.segment = min(self.segment, truncate)
+        self.truncate = truncate
+        self.once = once
+        self.real = np.dtype(np.float32 if self.plan.precision == "single" else np.float64)
+        self.gradients: dict[str, Values] = {}
+        self.products_seconds = 0.0
+        self._links = self._folded()
+        self._into: dict[str, list[Link]] = {}
+        for link in self._links:
+            self._into.setdefault(link.target, []).append(link)
+        self._runs = {path: _CellRun(path, cell) for path, cell in learning.cells.items() if path not in self.folded}
+        self._layers = [layer for layer in learning.layers if not set(layer.cells) & set(self.folded)]
+        self._modes()
+        self._runner = self._make_runner(surrogate, target, threads, backward)
+        self._buffers: dict[tuple[str, tuple[int, ...]], Values] = {}
+        self._batch = 0
+
+    # --- linear readouts are folded -----------------------------------------------------------------------------------
+
+    def _folded(self) -> tuple[Link, ...]:
+        """Leave out populations that are read as a weighted sum of a linear filter: the filter becomes weights of the steps before."""
+        self.folded: dict[
+            str, tuple[Values, Values]
+        ] = {}  # population -> (weights of the input's steps, what is there without any)
+        sends = {link.before for link in self.learning.links}
+        shared: set[tuple[str, str]] = set()
+        for readout in self.readouts:
+            path = readout.population
+            cell = self.learning.cells.get(path)
+            alone = sum(r.population == path for r in self.readouts) == 1
+            if cell is None or path in sends or not alone or readout.weights is None:
+                continue
+            if not _is_filter(cell, self.wiring.trained_parameters) or len(cell.inputs) != 1:
+                continue
+            links = [link for link in self.learning.links if link.after == path]
+            taken = {(r.population, r.output) for r in self.readouts}
+            if any(link.lag or link.pool or (link.before, link.source) in taken for link in links):
+                continue
+            if any((link.before, link.source) in shared for link in links if link.kind != "bias"):
+                continue
+            shared |= {(link.before, link.source) for link in links}
+            self.folded[path] = self._filter(cell, readout)
+        return self.learning.links
+
+    def _filter(self, cell: Cell, readout: Readout) -> tuple[Values, Values]:
+        """The weight of each step's input in the readout, and the readout without input, (size,)."""
+        assert readout.weights is not None
+        silent = _Trial(self, cell, readout.output)
+        base = silent.run(self.steps, 0.0, start=True)
+        response = silent.run(self.steps, 1.0, start=False)[:, 0]
+        weights = np.asarray(readout.weights, np.float64)
+        input_weights = np.array([float(weights[t:] @ response[: self.steps - t]) for t in range(self.steps)])
+        return input_weights, weights @ base
+
+    # --- who needs what -----------------------------------------------------------------------------------------------
+
+    def _modes(self) -> None:
+        """In which form each input comes and each output leaves."""
+        self._form: dict[str, Mode] = {name: "once" if name in self.once else "each" for name in self.learning.inputs}
+        self._collected: set[str] = set()
+        read = {readout.population for readout in self.readouts}
+        cyclic = {path for layer in self._layers if layer.links for path in layer.cells}
+        for layer in self._layers:
+            for path in layer.cells:
+                run = self._runs[path]
+                for name in run.cell.inputs:
+                    forms = set()
+                    for link in self._into.get(name, ()):
+                        if link.kind == "bias":
+                            continue
+                        form = self._source_form(link)
+                        forms.add("each" if link.lag else form)
+                    if any(link.kind == "bias" for link in self._into.get(name, ())):
+                        forms.add("once")
+                    run.input_modes[name] = tuple(mode for mode in ("each", "once") if mode in forms)
+                moves = any(
+                    isinstance(e, k.Local) and e.name in ("step", "t")
+                    for let in run.cell.body
+                    for e in k.walk(let.value)
+                )
+                draws = any(isinstance(e, k.Draw) for let in run.cell.body for e in k.walk(let.value))
+                run.still = (
+                    not run.cell.carried
+                    and not moves
+                    and not draws
+                    and path not in cyclic
+                    and path not in read
+                    and not any(link.before == path and link.lag for link in self._links)
+                    and all(modes == ("once",) for modes in run.input_modes.values())
+                )
+        for link in self._links:
+            if link.kind == "bias" or link.before not in self._runs:
+                continue
+            if link.after in self.folded:
+                self._want(link.before, link.source, "sum", self.folded[link.after][0])
+            else:
+                self._want(link.before, link.source, "each")
+        for readout in self.readouts:
+            if readout.population in self.folded:
+                continue
+            weights = None if readout.weights is None else np.asarray(readout.weights)
+            known = self._runs[readout.population].weights.get(readout.output)
+            if weights is None or (known is not None and not np.array_equal(known, weights.astype(self.real))):
+                self._want(readout.population, readout.output, "each")
+                self._collected.add(readout.label)
+            else:
+                self._want(readout.population, readout.output, "sum", weights)
+        self._deepest = max((link.lag for link in self._links), default=0)
+        self.segment = max(self.segment, min(self._deepest, self.steps))
+
+    def _want(self, path: str, output: str, mode: Mode, weights: Values | None = None) -> None:
+        run = self._runs[path]
+        if weights is not None:
+            run.weights[output] = np.asarray(weights, self.real)
+        found = {*run.output_modes.get(output, ()), mode}
+        run.output_modes[output] = tuple(m for m in _MODES if m in found)
+        run.adjoint_modes[output] = run.output_modes[output]
+
+    def _source_form(self, link: Link) -> Mode:
+        if link.before in self._runs:
+            return "once" if self._runs[link.before].still else "each"
+        if link.before in self.folded:
+            return "each"
+        return self._form[link.source]
+
+    def _make_runner(self, surrogate: Callable[[k.Expr], k.Expr], target: str, threads: int, backward: bool) -> Runner:
+        every: list[Pass] = []
+        for number, (path, run) in enumerate(self._runs.items()):
+            cell = run.cell
+            outputs = tuple(run.output_modes)
+            trained = frozenset(p.array for p in cell.parameters) & self.wiring.trained_parameters
+            constant = frozenset(name for name, modes in run.input_modes.items() if modes == ("once",))
+            wanted = outputs if backward else ()
+            run.passes = passes(cell, outputs, wanted, surrogate, trained, constant, self.resets)
+            modes = Modes(dict(run.input_modes), dict(run.output_modes), dict(run.adjoint_modes))
+            name = f"cell{number}_{path}".replace(".", "_").replace("->", "_to_").replace(" ", "_")
+            name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+            run.name = name  # type: ignore[attr-defined]
+            run.infer_slots = tuple(s for s in forward_slots(run.passes, modes) if not s.array.endswith(KEPT))
+            inference = _without(run.passes.forward, KEPT)
+            every.append(Pass(f"{name}_infer", inference, run.infer_slots, False))
+            if backward:
+                run.forward_slots = forward_slots(run.passes, modes)
+                run.backward_slots = backward_slots(run.passes, modes)
+                every.append(Pass(f"{name}_forward", run.passes.forward, run.forward_slots, False))
+                every.append(Pass(f"{name}_backward", run.passes.backward, run.backward_slots, True))
+        offset = float(self.plan.time_offset)
+        if target == "c":
+            return NativeRunner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset, threads)
+        return NumpyRunner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset)
+
+    # --- buffers ------------------------------------------------------------------------------------------------------
+
+    def _buffer(self, name: str, *shape: int, zero: bool = False, type: Any = None) -> Values:
+        key = (name, shape)
+        found = self._buffers.get(key)
+        if found is None:
+            found = self._buffers[key] = np.zeros(shape, self.real if type is None else type)
+        elif zero:
+            found[...] = 0
+        return found
+
+    def _signal(self, path: str, output: str) -> Values:
+        """(head + segment, batch, size): what was sent, behind the last steps of the segment before."""
+        size = self._runs[path].cell.size
+        return self._buffer(f"{path}/{output}", self._deepest + self.segment, self._batch, size)
+
+    def _input(self, target: str, mode: Mode, size: int) -> Values:
+        steps = (self.segment,) if mode == "each" else ()
+        return self._buffer(f"{target}@{mode}", *steps, self._batch, size)
+
+    # --- forward ------------------------------------------------------------------------------------------------------
+
+    def forward(self, inputs: Mapping[str, Values], *, keep: bool = True, sample: int = 0) -> dict[str, Values]:
+        """All steps; the readouts by label. ``keep`` False: nothing is kept for a backward pass. ``sample`` numbers the first
+        sample since training began, so that draws differ between batches."""
+        batch = self._size_of(inputs)
+        if batch != self._batch:
+            self._buffers = {}
+            self._batch = batch
+        self._inputs, self._sample = dict(inputs), sample
+        self._start()
+        results: dict[str, Values] = {}
+        for readout in self.readouts:
+            if readout.population in self.folded:
+                size = self.learning.cells[readout.population].size
+                base = self.folded[readout.population][1].astype(self.real)
+                results[readout.label] = np.broadcast_to(base, (batch, size)).copy()
+            elif readout.label in self._collected:
+                size = self._runs[readout.population].cell.size
+                results[readout.label] = np.empty((self.steps, batch, size), self.real)
+        segments = self._segments()
+        self._states: list[dict[str, Values]] = []
+        for number, (first, last) in enumerate(segments):
+            if number:
+                self._move_heads()
+            final = number == len(segments) - 1
+            if keep and len(segments) > 1:
+                self._states.append({name: value.copy() for name, value in self._carried().items()})
+            self._forward_segment(first, last, keep and final, results)
+        for readout in self.readouts:
+            if readout.population in self.folded:
+                continue
+            if readout.label not in self._collected:
+                run = self._runs[readout.population]
+                results[readout.label] = self._buffer(f"{run.path}/{readout.output}@sum", batch, run.cell.size).copy()
+            elif readout.weights is not None:
+                weights = np.asarray(readout.weights, self.real)
+                results[readout.label] = np.tensordot(weights, results[readout.label], 1)
+        return results
+
+    def _move_heads(self) -> None:
+        """The last steps of a full segment stand before the next one."""
+        if self._deepest:
+            for run in self._runs.values():
+                for output, modes in run.output_modes.items():
+                    if "each" in modes:
+                        signal = self._signal(run.path, output)
+                        signal[: self._deepest] = signal[self.segment : self.segment + self._deepest].copy()
+
+    def _size_of(self, inputs: Mapping[str, Values]) -> int:
+        name = next(iter(self.learning.inputs))
+        value = inputs[name]
+        return int(value.shape[0] if name in self.once else value.shape[1])
+
+    def _segments(self) -> list[tuple[int, int]]:
+        return [(first, min(self.steps, first + self.segment)) for first in range(0, self.steps, self.segment)]
+
+    def _carried(self) -> dict[str, Values]:
+        """What goes from segment to segment: states, and the last steps of signals that arrive late."""
+        result = {}
+        for run in self._runs.values():
+            for name in run.passes.carried:
+                result[name] = self._state(run, name)
+            if self._deepest:
+                for output, modes in run.output_modes.items():
+                    if "each" in modes:
+                        result[f"{run.path}/{output}"] = self._signal(run.path, output)[: self._deepest]
+        return result
+
+    def _state(self, run: _CellRun, name: str) -> Values:
+        type = next(np.int32 if c.type == "int" else self.real for c in run.cell.carried if c.name == name)
+        return self._buffer(f"state {name}", self._batch, run.cell.size, type=type)
+
+    def _start(self) -> None:
+        for run in self._runs.values():
+            for c in run.cell.carried:
+                initial = self.wiring.initial.get(c.array)
+                state = self._state(run, c.name)
+                state[...] = 0 if initial is None else np.asarray(initial).reshape(-1, run.cell.size)[-1]
+            for output, modes in run.output_modes.items():
+                if "each" in modes:
+                    self._signal(run.path, output)[: self._deepest] = 0
+                if "sum" in modes:
+                    self._buffer(f"{run.path}/{output}@sum", self._batch, run.cell.size, zero=True)
+
+    def _forward_segment(self, first: int, last: int, keep: bool, results: dict[str, Values] | None) -> None:
+        for layer in self._layers:
+            self._arrive(layer, first, last)
+            if layer.links:
+                for step in range(first, last):
+                    for path in layer.cells:
+                        self._arrive_inside(layer, path, step - first)
+                        self._cell(self._runs[path], first, step, step + 1, keep)
+            else:
+                for path in layer.cells:
+                    self._cell(self._runs[path], first, first, last, keep)
+        if results is None:
+            return
+        for readout in self.readouts:
+            if readout.population in self.folded:
+                continue
+            if readout.label in self._collected:
+                signal = self._signal(readout.population, readout.output)
+                results[readout.label][first:last] = signal[self._deepest : self._deepest + last - first]
+        if last == self.steps:
+            self._read_folded(results)
+
+    def _read_folded(self, results: dict[str, Values]) -> None:
+        for readout in self.readouts:
+            if readout.population not in self.folded:
+                continue
+            weights, _ = self.folded[readout.population]
+            out = results[readout.label]
+            for link in self._into_population(readout.population):
+                if link.kind == "bias":
+                    out += self._weight(link) * self.real.type(link.scale * weights.sum())
+                    continue
+                sent = self._summed(link, weights)
+                self.wiring.products[link.name].forward(sent, self._weight(link), out, True)
+
+    def _summed(self, link: Link, weights: Values) -> Values:
+        """What a link to a folded readout sends, weighted and summed over the steps."""
+        if link.before in self._runs:
+            run = self._runs[link.before]
+            if (
+                "sum" in run.output_modes[link.source]
+                and np.array_equal(run.weights[link.source], weights.astype(self.real))
+                and not link.lag
+            ):
+                return self._buffer(f"{run.path}/{link.source}@sum", self._batch, run.cell.size)
+            raise AssertionError("a readout of a late or shared signal is not folded")
+        value = self._inputs[link.source]
+        if self._form[link.source] == "once":
+            return np.asarray(value * self.real.type(weights.sum()))
+        return np.tensordot(weights.astype(self.real), value, 1)
+
+    def _into_population(self, path: str) -> list[Link]:
+        return [link for link in self._links if link.after == path]
+
+    def _weight(self, link: Link) -> Values:
+        return self.wiring.values[link.weight] if link.weight else np.ones(1, self.real)
+
+    def _rows(self, link: Link, first: int, count: int) -> tuple[Values, bool]:
+        """What a link sends in a segment: ((count, batch, size), False), or ((batch, size), True) when it is the same in every step."""
+        if link.before in self._runs:
+            run = self._runs[link.before]
+            signal = self._signal(link.before, link.source)
+            if run.still:
+                return signal[self._deepest], not link.lag
+            begin = self._deepest - link.lag
+            return signal[begin : begin + count], False
+        value = self._inputs[link.source]
+        if self._form[link.source] == "once":
+            return value, True
+        return value[first : first + count], False
+
+    def _arrive(self, layer: Layer, first: int, last: int) -> None:
+        """Fill the inputs of a layer with what comes from outside of it."""
+        count = last - first
+        inside = {link.name for link in layer.links}
+        for path in layer.cells:
+            run = self._runs[path]
+            for name, modes in run.input_modes.items():
+                started: set[Mode] = set()
+                for link in self._into.get(name, ()):
+                    if link.name in inside:
+                        continue
+                    if link.kind == "bias":
+                        once = self._input(name, "once", run.cell.size)
+                        bias = self._weight(link) * self.real.type(link.scale)
+                        if "once" in started:
+                            once += bias
+                        else:
+                            once[...] = bias
+                        started.add("once")
+                        continue
+                    sent, still = self._rows(link, first, count)
+                    mode: Mode = "once" if still else "each"
+                    out = self._input(name, mode, run.cell.size)
+                    product = self.wiring.products[link.name]
+                    rows = sent.reshape(-1, sent.shape[-1])
+                    product.forward(
+                        rows,
+                        self._weight(link),
+                        out[:count].reshape(rows.shape[0], -1) if not still else out,
+                        mode in started,
+                    )
+                    started.add(mode)
+                for mode in modes:
+                    if mode not in started:
+                        self._input(name, mode, run.cell.size)[...] = 0
+
+    def _arrive_inside(self, layer: Layer, path: str, at: int) -> None:
+        """What a population receives in one step from those of its own cycle that had their turn, or had it in steps before."""
+        for link in layer.links:
+            if link.after != path:
+                continue
+            signal = self._signal(link.before, link.source)
+            out = self._input(link.target, "each", self._runs[link.after].cell.size)
+            sent = signal[self._deepest + at - link.lag]
+            self.wiring.products[link.name].forward(sent, self._weight(link), out[at], True)
+
+    def _cell(self, run: _CellRun, origin: int, first: int, last: int, keep: bool) -> None:
+        """Call a cell's forward pass for some steps of the segment that begins at ``origin``."""
+        slots = run.forward_slots if keep else run.infer_slots
+        given: list[Values] = [self._forward_slot(run, slot, origin) for slot in slots]
+        batch, size = (1, self._batch * run.cell.size) if run.flat else (self._batch, run.cell.size)
+        if run.still:
+            first, last = origin, origin + 1
+        name = f"{run.name}_{'forward' if keep else 'infer'}"  # type: ignore[attr-defined]
+        self._call(name, slots, given, batch, size, first, last, origin)
+
+    def _call(
+        self,
+        name: str,
+        slots: Sequence[Slot],
+        given: list[Values],
+        batch: int,
+        size: int,
+        first: int,
+        last: int,
+        origin: int,
+    ) -> None:
+        shaped: list[Values] = []
+        for slot, value in zip(slots, given):
+            if slot.kind in ("carried", "once", "sum"):
+                shaped.append(value.reshape(batch, size))
+            elif slot.kind == "each":
+                shaped.append(value.reshape(value.shape[0], batch, size))
+            else:
+                shaped.append(value)
+        self._runner.run(name, shaped, batch, size, first, last, origin, self._sample)
+
+    def _forward_slot(self, run: _CellRun, slot: Slot, origin: int) -> Values:
+        size = run.cell.size
+        match slot.kind:
+            case "carried":
+                return self._state(run, slot.array)
+            case "parameter":
+                return self._parameter(run, slot)
+            case "weights":
+                return run.weights[slot.array.removesuffix(OUT)]
+            case "sum":
+                return self._buffer(f"{run.path}/{slot.array.removesuffix(OUT)}@sum", self._batch, size)
+            case "once":
+                return self._input(slot.array, "once", size)
+        if slot.array in run.cell.inputs:
+            return self._input(slot.array, "each", size)
+        if slot.array.endswith(OUT):
+            return self._signal(run.path, slot.array.removesuffix(OUT))[self._deepest :]
+        return self._buffer(slot.array, self.segment, self._batch, size)
+
+    def _parameter(self, run: _CellRun, slot: Slot) -> Values:
+        value = self.wiring.values[slot.array]
+        index = next(p.index for p in run.cell.parameters if p.array == slot.array)
+        if slot.type == "int" and value.dtype != np.int32:
+            value = value.astype(np.int32)
+        if index is None or value.size == run.cell.size:
+            return value
+        return value.reshape(-1)[_indices(index, run.cell.size)]
+
+    # --- backward -----------------------------------------------------------------------------------------------------
+
+    def backward(self, adjoints: Mapping[str, Values]) -> dict[str, Values]:
+        """From the derivative of the loss by each readout to that by each trained weight and parameter, summed over the batch.
+
+        With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs.
+        """
+        self.gradients = {}
+        for name in sorted(self.wiring.trained_weights | self.wiring.trained_parameters):
+            given = self.wiring.gradients.get(name)
+            self.gradients[name] = np.zeros_like(self.wiring.values[name]) if given is None else given
+            self.gradients[name][...] = 0
+        if self.want_inputs:
+            self.input_gradients = {name: np.zeros_like(self._inputs[name]) for name in self.learning.inputs}
+        for run in self._runs.values():
+            for name in run.passes.turned:
+                self._buffer(f"turned {name}", self._batch, run.cell.size, zero=True)
+            for output in run.output_modes:
+                if "each" in run.adjoint_modes[output]:
+                    self._bar(run.path, output)[...] = 0
+                if "sum" in run.adjoint_modes[output]:
+                    self._buffer(f"{run.path}/{output}@sum{BAR}", self._batch, run.cell.size, zero=True)
+        for readout in self.readouts:
+            if readout.population in self.folded:
+                self._turn_folded(readout, adjoints[readout.label])
+            elif readout.label not in self._collected:
+                size = self._runs[readout.population].cell.size
+                bars = self._buffer(f"{readout.population}/{readout.output}@sum{BAR}", self._batch, size)
+                bars += adjoints[readout.label]
+        segments = self._segments()
+        for number in range(len(segments) - 1, -1, -1):
+            first, last = segments[number]
+            if number < len(segments) - 1:
+                for name, value in self._carried().items():
+                    value[...] = self._states[number][name]
+                self._forward_segment(first, last, True, None)
+            self._backward_segment(first, last, adjoints)
+            if self.truncate is not None:
+                for run in self._runs.values():
+                    for name in run.passes.turned:
+                        self._buffer(f"turned {name}", self._batch, run.cell.size, zero=True)
+        return self.gradients
+
+    def _bar(self, path: str, output: str) -> Values:
+        size = self._runs[path].cell.size
+        return self._buffer(f"{path}/{output}{BAR}", self._deepest + self.segment, self._batch, size)
+
+    def _turn_folded(self, readout: Readout, adjoint: Values) -> None:
+        weights, _ = self.folded[readout.population]
+        adjoint = np.ascontiguousarray(adjoint, self.real)
+        for link in self._into_population(readout.population):
+            if self.want_inputs and link.kind != "bias" and link.before in self.learning.inputs:
+                self._leave_folded(link, weights, adjoint)
+            if link.kind == "bias":
+                if link.weight in self.gradients:
+                    self.gradients[link.weight] += adjoint.sum(0).reshape(self.gradients[link.weight].shape) * (
+                        link.scale * weights.sum()
+                    )
+                continue
+            product = self.wiring.products[link.name]
+            if link.weight in self.gradients:
+                product.gradient(self._summed(link, weights), adjoint, self.gradients[link.weight])
+            if link.before in self._runs:
+                run = self._runs[link.before]
+                target = self._buffer(f"{run.path}/{link.source}@sum{BAR}", self._batch, run.cell.size)
+                product.transpose(adjoint, self._weight(link), target, True, None)
+
+    def _backward_segment(self, first: int, last: int, adjoints: Mapping[str, Values]) -> None:
+        head, count = self._deepest, last - first
+        for path, run in self._runs.items():
+            for output, modes in run.adjoint_modes.items():
+                if "each" not in modes:
+                    continue
+                bars = self._bar(path, output)
+                late = bars[:head].copy()
+                bars[...] = 0
+                if last < self.steps and self.truncate is None:  # what arrived in the segment after
+                    bars[count : count + head] = late
+        for readout in self.readouts:
+            if readout.label not in self._collected:
+                continue
+            bars = self._bar(readout.population, readout.output)
+            adjoint = adjoints[readout.label]
+            if readout.weights is None:
+                bars[head : head + count] += adjoint[first:last]
+            else:
+                weights = np.asarray(readout.weights, self.real)[first:last]
+                bars[head : head + count] += weights[:, None, None] * adjoint
+        for layer in reversed(self._layers):
+            for path in layer.cells:
+                for name, modes in self._runs[path].input_modes.items():
+                    if "once" in modes:
+                        self._buffer(f"{name}@once{BAR}", self._batch, self._runs[path].cell.size, zero=True)
+            if layer.links:
+                for step in range(last - 1, first - 1, -1):
+                    for path in reversed(layer.cells):
+                        self._turn(self._runs[path], first, step, step + 1)
+                        for link in layer.links:
+                            if link.after == path:
+                                self._turn_inside(link, step - first)
+                for link in layer.links:
+                    self._weigh(link, first, count)
+            else:
+                for path in layer.cells:
+                    self._turn(self._runs[path], first, first, last)
+            self._leave(layer, first, count)
+
+    def _leave_folded(self, link: Link, weights: Values, adjoint: Values) -> None:
+        """The same for an input that goes straight into a folded readout."""
+        made = np.zeros((self._batch, self._inputs[link.source].shape[-1]), self.real)
+        self.wiring.products[link.name].transpose(adjoint, self._weight(link), made, True, None)
+        if self._form[link.source] == "once":
+            self.input_gradients[link.source] += made * self.real.type(weights.sum())
+        else:
+            self.input_gradients[link.source] += weights.astype(self.real)[:, None, None] * made
+
+    def _leave_network(self, link: Link, run: _CellRun, first: int, count: int) -> None:
+        """What the loss says about the network's input."""
+        product, given = self.wiring.products[link.name], self._inputs[link.source]
+        total = self.input_gradients[link.source]
+        if self._form[link.source] == "once":
+            arrived = self._buffer(f"{link.target}@once{BAR}", self._batch, run.cell.size)
+            product.transpose(arrived, self._weight(link), total, True, given)
+            return
+        arrived = self._buffer(f"{link.target}@each{BAR}", self.segment, self._batch, run.cell.size)[:count]
+        rows = arrived.reshape(-1, run.cell.size)
+        target = total[first : first + count].reshape(rows.shape[0], -1)
+        sent = given[first : first + count].reshape(rows.shape[0], -1)
+        product.transpose(rows, self._weight(link), target, True, sent)
+
+    def _turn(self, run: _CellRun, origin: int, first: int, last: int) -> None:
+        slots = run.backward_slots
+        batch, size = (1, self._batch * run.cell.size) if run.flat else (self._batch, run.cell.size)
+        partial: list[tuple[str, Values]] = []
+        given: list[Values] = []
+        for slot in slots:
+            if slot.kind == "gradient":
+                name = slot.array.removesuffix(BAR)
+                value = np.zeros(
+                    blocks(size) if slot.single else run.cell.size, np.float64 if slot.single else self.real
+                )
+                partial.append((name, value))
+                given.append(value)
+            else:
+                given.append(self._backward_slot(run, slot))
+        if run.still:
+            first, last = origin, origin + 1
+        self._call(f"{run.name}_backward", slots, given, batch, size, first, last, origin)  # type: ignore[attr-defined]
+        for name, value in partial:
+            self._add_parameter(run, name, value)
+
+    def _add_parameter(self, run: _CellRun, name: str, value: Values) -> None:
+        total = self.gradients[name]
+        parameter = next(p for p in run.cell.parameters if p.array == name)
+        if parameter.index is None:
+            total += value.sum()
+        elif total.size == value.size:
+            total += value.reshape(total.shape)
+        else:
+            group = _indices(parameter.index, run.cell.size)
+            total += np.bincount(group, value, total.size).reshape(total.shape).astype(total.dtype)
+
+    def _backward_slot(self, run: _CellRun, slot: Slot) -> Values:
+        size = run.cell.size
+        plain = slot.array.removesuffix(BAR)
+        match slot.kind:
+            case "carried":
+                return self._buffer(f"turned {plain}", self._batch, size)
+            case "parameter":
+                return self._parameter(run, slot)
+            case "weights":
+                return run.weights[plain]
+            case "sum":
+                return self._buffer(f"{run.path}/{plain}@sum{BAR}", self._batch, size)
+            case "once":
+                if slot.array.endswith(BAR):
+                    return self._buffer(f"{plain}@once{BAR}", self._batch, size)
+                return self._input(slot.array, "once", size)
+        if slot.array in run.cell.inputs:
+            return self._input(slot.array, "each", size)
+        if slot.array.endswith(BAR):
+            if plain in run.cell.inputs:
+                return self._buffer(f"{plain}@each{BAR}", self.segment, self._batch, size)
+            return self._bar(run.path, plain)[self._deepest :]
+        return self._buffer(slot.array, self.segment, self._batch, size)
+
+    def _turn_inside(self, link: Link, at: int) -> None:
+        size = self._runs[link.after].cell.size
+        arrived = self._buffer(f"{link.target}@each{BAR}", self.segment, self._batch, size)[at]
+        target = self._bar(link.before, link.source)[self._deepest + at - link.lag]
+        sent = self._signal(link.before, link.source)[self._deepest + at - link.lag]
+        self.wiring.products[link.name].transpose(arrived, self._weight(link), target, True, sent)
+
+    def _weigh(self, link: Link, first: int, count: int) -> None:
+        """The gradient of a link's weight from all steps of a segment."""
+        if link.weight not in self.gradients:
+            return
+        size = self._runs[link.after].cell.size
+        if link.kind == "bias":
+            once = self._buffer(f"{link.target}@once{BAR}", self._batch, size)
+            self.gradients[link.weight] += once.sum(0).reshape(self.gradients[link.weight].shape) * self.real.type(
+                link.scale
+            )
+            return
+        sent, still = self._rows(link, first, count)
+        if still:
+            arrived = self._buffer(f"{link.target}@once{BAR}", self._batch, size)
+        else:
+            arrived = self._buffer(f"{link.target}@each{BAR}", self.segment, self._batch, size)[:count]
+        rows = arrived.reshape(-1, size)
+        self.wiring.products[link.name].gradient(sent.reshape(rows.shape[0], -1), rows, self.gradients[link.weight])
+
+    def _leave(self, layer: Layer, first: int, count: int) -> None:
+        """From the adjoints of a layer's inputs to those of weights and of what was sent from outside."""
+        inside = {link.name for link in layer.links}
+        for path in layer.cells:
+            run = self._runs[path]
+            for name in run.cell.inputs:
+                for link in self._into.get(name, ()):
+                    if link.name in inside:
+                        continue
+                    self._weigh(link, first, count)
+                    if self.want_inputs and link.kind != "bias" and link.before in self.learning.inputs:
+                        self._leave_network(link, run, first, count)
+                    if link.kind == "bias" or link.before not in self._runs:
+                        continue
+                    source = self._runs[link.before]
+                    product = self.wiring.products[link.name]
+                    if source.still and not link.lag:
+                        arrived = self._buffer(f"{name}@once{BAR}", self._batch, run.cell.size)
+                        product.transpose(
+                            arrived,
+                            self._weight(link),
+                            self._bar(link.before, link.source)[self._deepest],
+                            True,
+                            self._signal(link.before, link.source)[self._deepest],
+                        )
+                        continue
+                    arrived = self._buffer(f"{name}@each{BAR}", self.segment, self._batch, run.cell.size)[:count]
+                    begin = self._deepest - link.lag
+                    target = self._bar(link.before, link.source)[begin : begin + count]
+                    rows = arrived.reshape(-1, run.cell.size)
+                    sent = self._signal(link.before, link.source)[begin : begin + count].reshape(rows.shape[0], -1)
+                    product.transpose(rows, self._weight(link), target.reshape(rows.shape[0], -1), True, sent)
+
+
+def _is_filter(cell: Cell, trained: frozenset[str]) -> bool:
+    """Whether a cell is linear in its input and its past, the same in every step, without events and without anything to train."""
+    if cell.tests or trained & {p.array for p in cell.parameters} or any(p.index is not None for p in cell.parameters):
+        return False
+    moving = {c.name for c in cell.carried} | set(cell.inputs)
+    values = {let.name: let.value for let in cell.body}
+
+    def degree(expr: k.Expr) -> int:
+        """0: fixed, 1: linear, 2: anything else."""
+        match expr:
+            case k.Const():
+                return 0
+            case k.Local(name=name):
+                if name in ("step", "t", "i"):
+                    return 2
+                return 1 if name in moving else degree(values[name]) if name in values else 0
+            case k.Unary(operator="-", operand=operand):
+                return degree(operand)
+            case k.Binary(operator="+" | "-", left=left, right=right):
+                return max(degree(left), degree(right))
+            case k.Binary(operator="*", left=left, right=right):
+                return degree(left) + degree(right)
+            case k.Binary(operator="/", left=left, right=right):
+                return degree(left) + 2 * degree(right)
+        return 2 if any(degree(operand) for operand in k.operands(expr)) or isinstance(expr, k.Draw) else 0
+
+    return all(c.type == "real" and degree(c.after) <= 1 for c in cell.carried) and all(
+        degree(value) <= 1 for value in cell.outputs.values()
+    )
+
+
+class _Trial:
+    """A cell alone, with one number as the input of its first step: for the response of a linear filter."""
+
+    def __init__(self, engine: Engine, cell: Cell, output: str) -> None:
+        self.engine, self.cell, self.output = engine, cell, output
+
+    def run(self, steps: int, pulse: float, start: bool) -> Values:
+        """(steps, size) of the output: from the initial states without input, or from zero with a pulse, the constant part taken away."""
+        zero = self._run(steps, 0.0, False)
+        return self._run(steps, 0.0, True) if start else self._run(steps, pulse, False) - zero
+
+    def _run(self, steps: int, pulse: float, start: bool) -> Values:
+        cell, wiring = self.cell, self.engine.wiring
+        made = passes(cell, (self.output,), (), lambda margin: margin, frozenset())
+        name = cell.inputs[0]
+        modes = Modes({name: ("each",)}, {self.output: ("each",)}, {})
+        slots = forward_slots(made, modes)
+        plan = self.engine.plan
+        runner = NumpyRunner(
+            [Pass("trial", made.forward, slots, False)], "double", {}, plan.dt, float(plan.time_offset)
+        )
+        given: list[Values] = []
+        out = np.zeros((steps, 1, cell.size))
+        for slot in slots:
+            if slot.kind == "carried":
+                array = next(c.array for c in cell.carried if c.name == slot.array)
+                initial = wiring.initial.get(array)
+                state = np.zeros((1, cell.size))
+                if start and initial is not None:
+                    state[...] = np.asarray(initial).reshape(-1, cell.size)[-1]
+                given.append(state)
+            elif slot.kind == "parameter":
+                given.append(np.asarray(wiring.values[slot.array], np.float64))
+            elif slot.array == name:
+                values = np.zeros((steps, 1, cell.size))
+                values[0] = pulse
+                given.append(values)
+            else:
+                given.append(out)
+        runner.run("trial", given, 1, cell.size, 0, steps)
+        return out[:, 0]
+
+
+def _without(kernel: k.Kernel, suffix: str) -> k.Kernel:
+    from dataclasses import replace
+
+    from snnlang.codegen.simplify import simplify_kernel
+
+    body = tuple(s for s in kernel.body if not (isinstance(s, k.Store) and s.array.endswith(suffix)))
+    return simplify_kernel(replace(kernel, name=kernel.name + "_alone", body=body))
+
+
+def _indices(index: k.Expr, size: int) -> Values:
+    """The numbers of an index expression of ``i`` for every neuron."""
+
+    def value(expr: k.Expr) -> Values:
+        match expr:
+            case k.Const(value=number):
+                return np.asarray(int(number))
+            case k.Local(name="i"):
+                return np.arange(size)
+            case k.Binary(operator=operator, left=left, right=right):
+                a, b = value(left), value(right)
+                return {"+": a + b, "-": a - b, "*": a * b, "/": a // np.maximum(b, 1), "%": a % np.maximum(b, 1)}[
+                    operator
+                ]
+        raise AssertionError(f"{index} is no index of a parameter")
+
+    return np.broadcast_to(value(index), (size,))

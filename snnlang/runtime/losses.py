@@ -1,0 +1,399 @@
+"""Losses: values and derivatives of the expressions that :mod:`snnlang.model.training` reads.
+
+Every value is an array with the axes (time, sample, neuron), of which any may have length 1. A sum over the steps of something that a
+population does (``mean``, ``sum``, ``count``, ``end`` over time) is asked of the engine as a weighted sum, so that nothing of
+every step need be
+kept for it; everything else is asked for in every step. The loss is the mean of what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.diagnostics import Span, error
+from snnlang.frozen import dataclass
+from snnlang.model.learning import AXES, Apply, Column, Given, Loss, Reading
+
+Values = NDArray[Any]
+_LINEAR = ("mean", "sum", "end")
+_AXIS: dict[str, int] = {axis: number for number, axis in enumerate(AXES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a loss needs of a population: its ``variable`` in every step, or summed over the steps with ``weights``."""
+
+    label: str
+    path: str
+    variable: str
+    weights: tuple[float, ...] | None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The loss of a batch, the derivative by every readout and by the weights that the loss names, and what was guessed (scores) and
+    right (labels), where the loss compares them."""
+
+    loss: float
+    adjoints: dict[str, Values]
+    weights: dict[str, Values]
+    scores: Values | None
+    labels: Values | None
+
+
+class LossFunction:
+    """A loss for presentations of ``steps`` steps of ``dt`` ms; ``classes`` neurons are compared with labels."""
+
+    def __init__(self, loss: Loss, steps: int, dt: float, classes: int) -> None:
+        self.loss = loss
+        self.steps, self.dt, self.classes = steps, dt, classes
+        self.asked: dict[str, Asked] = {}
+        self._ask(loss)
+
+    def _ask(self, node: Loss) -> None:
+        match node:
+            case Apply(function=function, operands=(Reading(weights=False) as reading,), over=over) if (
+                function in _LINEAR and "time" in over
+            ):
+                label = f"{reading.path}.{reading.variable}:{function}"
+                self.asked[label] = Asked(label, reading.path, reading.variable, self._weights(function), reading.span)
+            case Reading(weights=False):
+                label = f"{node.path}.{node.variable}"
+                self.asked[label] = Asked(label, node.path, node.variable, None, node.span)
+            case Apply(operands=operands):
+                for operand in operands:
+                    self._ask(operand)
+
+    def _weights(self, function: str) -> tuple[float, ...]:
+        if function == "mean":
+            return (1.0 / self.steps,) * self.steps
+        if function == "sum":
+            return (1.0,) * self.steps
+        return (0.0,) * (self.steps - 1) + (1.0,)
+
+    @property
+    def compares(self) -> bool:
+        """Whether the loss compares scores with labels, so that there is an accuracy."""
+
+        def look(node: Loss) -> bool:
+            if not isinstance(node, Apply):
+                return False
+            return node.function in ("cross_entropy", "hinge", "one_hot") or any(look(operand) for operand in node.operands)
+
+        return look(self.loss)
+
+    def weight_names(self) -> tuple[tuple[str, str], ...]:
+        """Connections whose weights the loss names: (path, variable)."""
+        found: dict[tuple[str, str], None] = {}
+
+        def look(node: Loss) -> None:
+            if isinstance(node, Reading) and node.weights:
+                found[node.path, node.variable] = None
+            elif isinstance(node, Apply):
+                for operand in node.operands:
+                    look(operand)
+
+        look(self.loss)
+        return tuple(found)
+
+    def __call__(
+        self,
+        readouts: Mapping[str, Values],
+        columns: Mapping[str, Values],
+        weights: Mapping[str, Values] | None = None,
+        *,
+        gradient: bool = True,
+    ) -> Outcome:
+        """The loss of one batch. ``columns`` have the samples first."""
+        work = _Evaluation(self, readouts, columns, weights or {})
+        value = work.value(self.loss)
+        loss = float(np.mean(value, dtype=np.float64))
+        if gradient:
+            work.push(self.loss, np.full(value.shape, 1.0 / value.size, value.dtype))
+        return Outcome(loss, work.adjoints, work.weight_adjoints, work.scores, work.labels)
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        loss: LossFunction,
+        readouts: Mapping[str, Values],
+        columns: Mapping[str, Values],
+        weights: Mapping[str, Values],
+    ) -> None:
+        self.of = loss
+        self.readouts, self.columns, self.given = readouts, columns, weights
+        self.known: dict[int, Values] = {}
+        self.adjoints: dict[str, Values] = {label: np.zeros_like(value) for label, value in readouts.items()}
+        self.weight_adjoints: dict[str, Values] = {}
+        self.scores: Values | None = None
+        self.labels: Values | None = None
+        self.real = next(iter(readouts.values())).dtype
+
+    # --- forward ------------------------------------------------------------------------------------------------------
+
+    def value(self, node: Loss) -> Values:
+        found = self.known.get(id(node))
+        if found is None:
+            found = self.known[id(node)] = self._value(node)
+        return found
+
+    def _value(self, node: Loss) -> Values:
+        match node:
+            case Given(value=number):
+                return np.full((1, 1, 1), number, self.real)
+            case Column(name=name):
+                return self._column(name)
+            case Reading(weights=True):
+                return np.asarray(self.given[f"{node.path}.{node.variable}"], self.real).reshape(1, 1, -1)
+            case Reading():
+                return np.asarray(self.readouts[f"{node.path}.{node.variable}"])
+            case Apply(function=function, operands=(Reading(weights=False) as reading,), over=over) if (
+                function in _LINEAR and "time" in over
+            ):
+                summed = self.readouts[f"{reading.path}.{reading.variable}:{function}"][None]
+                return self._reduced(function, summed, tuple(axis for axis in over if axis != "time"))
+            case Apply(function=function, operands=operands, over=over):
+                if function in ("mean", "sum", "max", "min", "end"):
+                    return self._reduced(function, self.value(operands[0]), over)
+                special = getattr(self, f"_{function}", None) if function.isidentifier() else None
+                if special is not None:
+                    made: Values = special(node)
+                    return made
+                return np.asarray(_FORWARD[function](*(self.value(operand) for operand in operands)))
+        raise AssertionError(node)
+
+    def _column(self, name: str) -> Values:
+        column = np.asarray(self.columns[name])
+        if column.ndim == 1:
+            return np.asarray(column.astype(self.real).reshape(1, -1, 1))
+        if column.ndim == 2:
+            return np.asarray(column.astype(self.real)[None])
+        flat = column.reshape(column.shape[0], column.shape[1], -1)
+        if flat.shape[1] == self.of.steps:
+            return np.ascontiguousarray(flat.transpose(1, 0, 2)).astype(self.real)
+        return np.asarray(column.reshape(1, column.shape[0], -1).astype(self.real))
+
+    @staticmethod
+    def _reduced(function: str, value: Values, over: tuple[str, ...]) -> Values:
+        axes = tuple(_AXIS[axis] for axis in over)
+        if not axes:
+            return value
+        if function == "end":
+            return np.asarray(value[-1:] if 0 in axes else value)
+        return np.asarray(getattr(np, function)(value, axis=axes, keepdims=True))
+
+    def _label(self, node: Loss) -> Values:
+        """Labels as whole numbers (sample,), checked."""
+        name = node.name if isinstance(node, Column) else ""
+        given = np.asarray(self.columns[name]) if name else self.value(node).reshape(-1)
+        labels = np.rint(given.reshape(given.shape[0], -1)[:, 0]).astype(np.int64)
+        if labels.size and (labels.min() < 0 or labels.max() >= self.of.classes):
+            wrong = labels.max() if labels.max() >= self.of.classes else labels.min()
+            raise error(
+                "E752",
+                f"the data has the label {wrong}, and {self.of.classes} neurons stand for the labels 0 to {self.of.classes - 1}",
+                getattr(node, "span", None),
+                help=f"give the readout {int(labels.max()) + 1} neurons, or renumber the labels",
+            )
+        return np.asarray(labels)
+
+    def _cross_entropy(self, node: Apply) -> Values:
+        scores, labels = self.value(node.operands[0]), self._label(node.operands[1])
+        self.scores, self.labels = scores.mean(0), labels
+        shifted = scores - scores.max(2, keepdims=True)
+        total = np.log(np.exp(shifted).sum(2, keepdims=True))
+        index = np.broadcast_to(labels[None, :, None], (*scores.shape[:2], 1))
+        return np.asarray(total - np.take_along_axis(shifted, index, 2))
+
+    def _hinge(self, node: Apply) -> Values:
+        scores, labels, margin = (
+            self.value(node.operands[0]),
+            self._label(node.operands[1]),
+            self.value(node.operands[2]),
+        )
+        self.scores, self.labels = scores.mean(0), labels
+        return np.asarray(np.maximum(self._violations(scores, labels, margin), 0).sum(2, keepdims=True) / scores.shape[2])
+
+    @staticmethod
+    def _violations(scores: Values, labels: Values, margin: Values) -> Values:
+        index = np.broadcast_to(labels[None, :, None], (*scores.shape[:2], 1))
+        made = margin + scores - np.take_along_axis(scores, index, 2)
+        np.put_along_axis(made, index, 0, 2)
+        return np.asarray(made)
+
+    def _one_hot(self, node: Apply) -> Values:
+        labels = self._label(node.operands[0])
+        on, off = (float(self.value(operand).reshape(-1)[0]) for operand in node.operands[1:3])
+        made = np.full((1, labels.size, self.of.classes), off, self.real)
+        made[0, np.arange(labels.size), labels] = on
+        if self.labels is None:
+            self.labels = labels
+        return made
+
+    def _mse(self, node: Apply) -> Values:
+        x, target = self.value(node.operands[0]), self.value(node.operands[1])
+        if isinstance(node.operands[1], Apply) and node.operands[1].function == "one_hot":
+            self.scores = x.mean(0)
+        return np.asarray((x - target) ** 2)
+
+    def _first_spike(self, node: Apply) -> Values:
+        silent = np.cumprod(1 - self.value(node.operands[0]), axis=0)
+        return np.asarray(silent.sum(0, keepdims=True) * self.of.dt)
+
+    def _decay(self, tau: Loss) -> float:
+        return float(np.exp(-self.of.dt / float(self.value(tau).reshape(-1)[0])))
+
+    @staticmethod
+    def _filter(x: Values, decay: float) -> Values:
+        made = np.array(x)
+        for step in range(1, made.shape[0]):
+            made[step] += made[step - 1] * made.dtype.type(decay)
+        return made
+
+    def _filtered(self, node: Apply) -> Values:
+        return self._filter(self.value(node.operands[0]), self._decay(node.operands[1]))
+
+    def _van_rossum(self, node: Apply) -> Values:
+        difference = self.value(node.operands[0]) - self.value(node.operands[1])
+        tau = float(self.value(node.operands[2]).reshape(-1)[0])
+        filtered = self._filter(difference, self._decay(node.operands[2]))
+        return np.asarray((filtered**2).sum(0, keepdims=True) * self.real.type(self.of.dt / tau))
+
+    # --- backward -----------------------------------------------------------------------------------------------------
+
+    def push(self, node: Loss, bar: Values) -> None:
+        """Add the derivative of the loss by what ``node`` is made of; ``bar`` is that by ``node``."""
+        match node:
+            case Given() | Column():
+                return
+            case Reading(weights=True):
+                name = f"{node.path}.{node.variable}"
+                self.weight_adjoints[name] = self.weight_adjoints.get(name, 0) + bar.reshape(-1)
+                return
+            case Reading():
+                self.adjoints[f"{node.path}.{node.variable}"] += bar
+                return
+            case Apply(function=function, operands=(Reading(weights=False) as reading,), over=over) if (
+                function in _LINEAR and "time" in over
+            ):
+                label = f"{reading.path}.{reading.variable}:{function}"
+                summed = self.readouts[label][None]
+                self.adjoints[label] += self._spread(function, summed, tuple(a for a in over if a != "time"), bar)[0]
+                return
+        operands = node.operands
+        values = [self.value(operand) for operand in operands]
+        match node.function:
+            case "mean" | "sum" | "max" | "min" | "end":
+                self.push(operands[0], self._spread(node.function, values[0], node.over, bar))
+            case "cross_entropy":
+                scores = values[0]
+                made = np.exp(scores - scores.max(2, keepdims=True))
+                made /= made.sum(2, keepdims=True)
+                index = np.broadcast_to(self._label(operands[1])[None, :, None], (*scores.shape[:2], 1))
+                np.put_along_axis(made, index, np.take_along_axis(made, index, 2) - 1, 2)
+                self.push(operands[0], made * bar)
+            case "hinge":
+                labels = self._label(operands[1])
+                made = (self._violations(values[0], labels, values[2]) > 0).astype(self.real)
+                index = np.broadcast_to(labels[None, :, None], (*values[0].shape[:2], 1))
+                np.put_along_axis(made, index, -made.sum(2, keepdims=True), 2)
+                self.push(operands[0], made * bar / values[0].shape[2])
+            case "mse":
+                slope = 2 * (values[0] - values[1]) * bar
+                self.push(operands[0], _summed_to(slope, values[0].shape))
+                self.push(operands[1], _summed_to(-slope, values[1].shape))
+            case "one_hot":
+                return
+            case "first_spike":
+                self.push(operands[0], self._first_spike_slope(values[0]) * bar * self.real.type(self.of.dt))
+            case "filtered":
+                self.push(operands[0], self._filter(bar[::-1], self._decay(operands[1]))[::-1])
+            case "van_rossum":
+                decay = self._decay(operands[2])
+                filtered = self._filter(values[0] - values[1], decay)
+                tau = float(values[2].reshape(-1)[0])
+                slope = self._filter((2 * filtered * bar * self.real.type(self.of.dt / tau))[::-1], decay)[::-1]
+                self.push(operands[0], _summed_to(slope, values[0].shape))
+                self.push(operands[1], _summed_to(-slope, values[1].shape))
+            case function:
+                slopes = _BACKWARD.get(function)
+                if slopes is None:
+                    return
+                for operand, value, slope in zip(operands, values, slopes(*values)):
+                    if not isinstance(slope, int):
+                        self.push(operand, _summed_to(np.asarray(slope * bar, self.real), value.shape))
+
+    @staticmethod
+    def _first_spike_slope(spikes: Values) -> Values:
+        """Of the steps before the first spike, the sum over t of the product of 1 - s[k], k <= t, by each s[k]."""
+        steps = spikes.shape[0]
+        ahead = np.ones_like(spikes)
+        ahead[1:] = np.cumprod(1 - spikes, axis=0)[:-1]  # product before step k
+        behind = np.ones_like(spikes)  # 1 + sum over later t of the product after step k
+        for step in range(steps - 2, -1, -1):
+            behind[step] = 1 + (1 - spikes[step + 1]) * behind[step + 1]
+        return np.asarray(-ahead * behind)
+
+    @staticmethod
+    def _spread(function: str, value: Values, over: tuple[str, ...], bar: Values) -> Values:
+        axes = tuple(_AXIS[axis] for axis in over)
+        if not axes:
+            return bar
+        if function == "end":
+            made = np.zeros_like(value)
+            made[-1:] = bar
+            return made if 0 in axes else bar
+        if function in ("max", "min"):
+            best = getattr(np, function)(value, axis=axes, keepdims=True)
+            hit = (value == best).astype(value.dtype)
+            first = hit / hit.sum(axis=axes, keepdims=True)
+            return np.asarray(first * bar)
+        count = np.prod([value.shape[axis] for axis in axes]) if function == "mean" else 1.0
+        return np.asarray(np.broadcast_to(bar / value.dtype.type(count), value.shape))
+
+
+def _summed_to(value: Values, shape: tuple[int, ...]) -> Values:
+    """Undo broadcasting."""
+    axes = tuple(axis for axis in range(3) if shape[axis] == 1 and value.shape[axis] != 1)
+    made = value.sum(axis=axes, keepdims=True) if axes else value
+    return np.broadcast_to(made, shape)
+
+
+def _sigmoid(x: Values) -> Values:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
+def _power_slopes(a: Values, b: Values) -> tuple[Any, Any]:
+    with np.errstate(all="ignore"):
+        return b * a ** (b - 1), np.where(a > 0, a**b * np.log(np.where(a > 0, a, 1)), 0)
+
+
+_FORWARD: dict[str, Callable[..., Any]] = {
+    "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b, "^": lambda a, b: a**b,
+    "negative": lambda a: -a, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "tanh": np.tanh, "sigmoid": _sigmoid,
+    "softplus": lambda a: np.logaddexp(a, 0).astype(a.dtype), "relu": lambda a: np.maximum(a, 0), "square": lambda a: a * a,
+    "maximum": np.maximum, "minimum": np.minimum,
+    "<": lambda a, b: (a < b).astype(a.dtype), "<=": lambda a, b: (a <= b).astype(a.dtype),
+    ">": lambda a, b: (a > b).astype(a.dtype), ">=": lambda a, b: (a >= b).astype(a.dtype),
+    "==": lambda a, b: (a == b).astype(a.dtype), "!=": lambda a, b: (a != b).astype(a.dtype),
+    "choose": lambda c, a, b: np.where(c != 0, a, b),
+}  # fmt: skip
+
+#: The derivatives by each operand; a plain 0 where there is none.
+_BACKWARD: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "+": lambda a, b: (np.ones_like(a), np.ones_like(b)), "-": lambda a, b: (np.ones_like(a), -np.ones_like(b)),
+    "*": lambda a, b: (b, a), "/": lambda a, b: (1 / b, -a / (b * b)), "^": _power_slopes,
+    "negative": lambda a: (-np.ones_like(a),), "exp": lambda a: (np.exp(a),), "log": lambda a: (1 / a,),
+    "sqrt": lambda a: (0.5 / np.sqrt(a),), "abs": lambda a: (np.sign(a),), "tanh": lambda a: (1 - np.tanh(a) ** 2,),
+    "sigmoid": lambda a: (_sigmoid(a) * (1 - _sigmoid(a)),), "softplus": lambda a: (_sigmoid(a),),
+    "relu": lambda a: ((a > 0).astype(a.dtype),), "square": lambda a: (2 * a,),
+    "maximum": lambda a, b: ((a >= b).astype(a.dtype), (a < b).astype(a.dtype)),
+    "minimum": lambda a, b: ((a <= b).astype(a.dtype), (a > b).astype(a.dtype)),
+    "choose": lambda c, a, b: (0, (c != 0).astype(a.dtype), (c == 0).astype(b.dtype)),
+}  # fmt: skip

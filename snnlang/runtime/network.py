@@ -1,0 +1,191 @@
+"""A network that can be trained from Python: ``net = snnlang.load("model.snn").network()``; arrays in, arrays out.
+
+>>> net = snnlang.load("digits.snn").network()     # doctest: +SKIP
+>>> history = net.train(x, y, epochs=5)             # doctest: +SKIP
+>>> scores = net.forward(x)["o.v:mean"]             # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.diagnostics import Diagnostic, error
+from snnlang.model.elaborate import Overrides, elaborate
+from snnlang.model.learning import Training
+from snnlang.model.model import Program
+from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
+from snnlang.runtime.learner import Learner
+from snnlang.runtime.training import History, Trainer, measure
+
+Values = NDArray[Any]
+
+
+class Network:
+    """The network of a ``train`` block with its weights.
+
+    Inputs are arrays (samples, ...) shaped like the network's input, or (samples, steps, ...); a network with several inputs takes a
+    mapping. Readouts are what the loss reads: by label, (samples, neurons) where it sums over time, else (steps, samples, neurons).
+    """
+
+    def __init__(self, program: Program, name: str | None = None, overrides: Overrides | None = None) -> None:
+        from snnlang.compile import PRECISIONS, plan_training
+
+        options = overrides or Overrides()
+        if name is None:
+            from snnlang.model.model import experiment_name
+
+            name = next((experiment_name(e) for e in program.experiments if e.kind == "train"), None)
+        self.experiment = elaborate(program, name, options)
+        if self.experiment.training is None:
+            raise error(
+                "E754",
+                f"`{self.experiment.name}` is no `train` block",
+                self.experiment.span,
+                help="name a `train` block",
+            )
+        self.warnings: tuple[Diagnostic, ...] = self.experiment.warnings
+        precision = PRECISIONS[str(options.precision or self.experiment.settings.get("precision", "float32"))]
+        plan = plan_training(self.experiment, precision)
+        chosen = str(options.target or self.experiment.settings.get("target", "auto"))
+        threads = options.threads or self.experiment.settings.get("threads")
+        self.target, more = _target(chosen)
+        self.warnings += more
+        self._limit(threads)
+        self.learner = Learner(self.experiment, plan, target=self.target, threads=int(threads or 1))
+
+    @staticmethod
+    def _limit(threads: int | None) -> None:
+        """Matrix products use as many threads as the passes do, where threadpoolctl can tell them."""
+        if threads is None:
+            return
+        try:
+            from threadpoolctl import threadpool_limits
+        except ImportError:
+            return
+        threadpool_limits(int(threads))
+
+    @property
+    def training(self) -> Training:
+        assert self.experiment.training is not None
+        return self.experiment.training
+
+    @property
+    def weights(self) -> dict[str, Values]:
+        """Every trained array by its name; writing into them changes the network."""
+        return self.learner.named()
+
+    # --- learning -----------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        validation: tuple[Any, Any] | float | None = None,
+        test: tuple[Any, Any] | None = None,
+        epochs: int | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        say: Callable[[str], None] | None = None,
+        progress: bool = False,
+        tensorboard: bool = False,
+        model_hash: str = "",
+    ) -> History:
+        """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics."""
+        given: dict[str, Any] = {}
+        if x is not None:
+            given["data"] = x if y is None else (x, y)
+        if validation is not None:
+            given["validate"] = validation
+        if test is not None:
+            given["test"] = test
+        trainer = Trainer(
+            self.learner,
+            data=given,
+            out=out,
+            resume=resume,
+            epochs=epochs,
+            say=say,
+            progress=progress,
+            tensorboard=tensorboard,
+            model_hash=model_hash,
+        )
+        return trainer.run()
+
+    def forward(self, x: Any) -> dict[str, Values]:
+        """What the loss would read of a batch."""
+        return self.learner.forward(self._inputs(x))
+
+    def grad(self, x: Any, y: Any) -> tuple[float, dict[str, Values]]:
+        """The mean loss of a batch and its derivative by every trained array."""
+        inputs = self._inputs(x)
+        columns = {**inputs, self._label(): np.asarray(y)}
+        outcome = self.learner.learn(inputs, columns)
+        return outcome.loss, {
+            one.name: self.learner.gradients[one.start : one.stop].reshape(one.shape).copy()
+            for one in self.learner.trained
+        }
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, *, which: Literal["test", "validate", "train"] | str | None = None
+    ) -> dict[str, Any]:
+        """Loss, accuracy and firing rates on arrays, or on data of the block."""
+        trainer = Trainer(self.learner, data={} if x is None else {"data": (x, y)})
+        found = {"test": trainer.test, "validate": trainer.validation, "train": trainer.batches}
+        name = which or ("train" if x is not None else next(n for n, b in found.items() if b is not None))
+        batches = found[name]
+        if batches is None:
+            raise error(
+                "E754", f"the `train` block names no data to {name}", self.training.span, help=f"add `{name} = …` to it"
+            )
+        loss, accuracy = measure(self.learner, batches, trainer.named)
+        return {
+            "data": name,
+            "samples": batches.samples,
+            "loss": loss,
+            "accuracy": accuracy,
+            "rates": self.learner.rates(trainer.sample()),
+        }
+
+    # --- weights ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights as safetensors."""
+        save(path, Checkpoint(self.weights))
+
+    def load(self, path: str | Path) -> None:
+        """Take over weights that were saved. Raises E840 (no such file, damaged) and E841 (of another network)."""
+        fit(load(path).weights, self.weights, path)
+        self.learner.refresh()
+
+    # --- arrays -------------------------------------------------------------------------------------------------------
+
+    def _inputs(self, x: Any) -> dict[str, Values]:
+        if isinstance(x, Mapping):
+            return {name: np.asarray(value) for name, value in x.items()}
+        return {name: np.asarray(x) for name in self.training.inputs}
+
+    def _label(self) -> str:
+        columns = [name for name in self.training.columns if name not in self.training.inputs.values()]
+        return columns[0] if columns else "label"
+
+
+def _target(chosen: str) -> tuple[Literal["c", "numpy"], tuple[Diagnostic, ...]]:
+    """The target of a training: c where a compiler works, else numpy with a warning."""
+    from snnlang.runtime.compiler import require
+    from snnlang.runtime.device import fallback
+
+    if chosen == "c":
+        require()
+        return "c", ()
+    if chosen == "numpy":
+        return "numpy", ()
+    if chosen != "auto":
+        raise error("E756", f"target {chosen} cannot train", help="use c or numpy, or leave the target out")
+    warning = fallback()
+    return ("c", ()) if warning is None else ("numpy", (warning,))

@@ -1,0 +1,196 @@
+"""Optimizers: one pass over all parameters, which lie in one array, compiled where there is a C compiler.
+
+SGD with momentum (Nesterov's, where asked), Adam (Kingma & Ba 2015, Algorithm 1) and AdaMax (their Algorithm 2), AdamW with decoupled
+decay (Loshchilov & Hutter 2019, Algorithm 2), RMSprop (Hinton 2012). Weight decay of all but AdamW is added to the gradient.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+
+#: How many arrays as large as the parameters each optimizer keeps.
+MEMORIES = {"sgd": 1, "adam": 2, "adamw": 2, "adamax": 2, "rmsprop": 2}
+
+_TEXT = """\
+/* Made by snnlang: one pass of an optimizer over all parameters. */
+#define SNN_FUSED 1
+#include <math.h>
+#include <stdint.h>
+typedef {real} real;
+#define SQRT {sqrt}
+#define FABS {fabs}
+void snn_sgd(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+{{
+    const real lr = a[0], momentum = a[1], nesterov = a[2], decay = a[3], scale = a[4];
+    (void)v;
+    #pragma omp simd
+    for (int64_t i = 0; i < n; i++) {{
+        const real d = scale*g[i] + decay*p[i], next = momentum*m[i] + d;
+        m[i] = next;
+        p[i] -= lr*(nesterov != 0 ? d + momentum*next : next);
+    }}
+}}
+void snn_adam(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+{{
+    const real lr = a[0], beta1 = a[1], beta2 = a[2], epsilon = a[3], decay = a[4], scale = a[5], first = a[6], second = a[7], apart = a[8];
+    #pragma omp simd
+    for (int64_t i = 0; i < n; i++) {{
+        const real d = scale*g[i] + decay*p[i];
+        m[i] = beta1*m[i] + (1 - beta1)*d;
+        v[i] = beta2*v[i] + (1 - beta2)*d*d;
+        p[i] -= lr*(m[i]*first/(SQRT(v[i]*second) + epsilon) + apart*p[i]);
+    }}
+}}
+void snn_adamax(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+{{
+    const real lr = a[0], beta1 = a[1], beta2 = a[2], epsilon = a[3], decay = a[4], scale = a[5], first = a[6];
+    #pragma omp simd
+    for (int64_t i = 0; i < n; i++) {{
+        const real d = scale*g[i] + decay*p[i], old = beta2*v[i], now = FABS(d) + epsilon;
+        m[i] = beta1*m[i] + (1 - beta1)*d;
+        v[i] = old > now ? old : now;
+        p[i] -= lr*first*m[i]/v[i];
+    }}
+}}
+void snn_rmsprop(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+{{
+    const real lr = a[0], alpha = a[1], epsilon = a[2], momentum = a[3], decay = a[4], scale = a[5];
+    #pragma omp simd
+    for (int64_t i = 0; i < n; i++) {{
+        const real d = scale*g[i] + decay*p[i];
+        v[i] = alpha*v[i] + (1 - alpha)*d*d;
+        m[i] = momentum*m[i] + d/(SQRT(v[i]) + epsilon);
+        p[i] -= lr*m[i];
+    }}
+}}
+"""
+
+
+class Optimizer:
+    """``step`` moves ``parameters`` (n,) against ``gradients`` (n,); ``memory`` (2, n) and ``count`` are all that it remembers."""
+
+    def __init__(self, name: str, options: Mapping[str, float], parameters: Values, compiled: bool) -> None:
+        self.name, self.options, self.parameters = name, dict(options), parameters
+        self.memory = np.zeros((2, parameters.size), parameters.dtype)
+        self.count = 0
+        self._function: Any = None
+        if compiled:
+            from snnlang.runtime.compiler import library
+
+            double = parameters.dtype == np.float64
+            text = _TEXT.format(
+                real="double" if double else "float",
+                sqrt="sqrt" if double else "sqrtf",
+                fabs="fabs" if double else "fabsf",
+            )
+            function = getattr(
+                library(text, "fast", "optimizer").handle, "snn_adam" if name == "adamw" else f"snn_{name}"
+            )
+            function.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * 5
+            function.restype = None
+            self._function = function
+
+    def step(self, gradients: Values, rate: float = 1.0, scale: float = 1.0) -> None:
+        """One update; ``rate`` multiplies the learning rate, ``scale`` the gradients."""
+        self.count += 1
+        o, lr = self.options, self.options["lr"] * rate
+        match self.name:
+            case "sgd":
+                numbers = [lr, o["momentum"], o["nesterov"], o["weight_decay"], scale]
+            case "adam" | "adamw":
+                first, second = 1 / (1 - o["beta1"] ** self.count), 1 / (1 - o["beta2"] ** self.count)
+                decay, apart = (0.0, o["weight_decay"]) if self.name == "adamw" else (o["weight_decay"], 0.0)
+                numbers = [lr, o["beta1"], o["beta2"], o["epsilon"], decay, scale, first, second, apart]
+            case "adamax":
+                numbers = [
+                    lr,
+                    o["beta1"],
+                    o["beta2"],
+                    o["epsilon"],
+                    o["weight_decay"],
+                    scale,
+                    1 / (1 - o["beta1"] ** self.count),
+                ]
+            case _:
+                numbers = [lr, o["alpha"], o["epsilon"], o["momentum"], o["weight_decay"], scale]
+        if self._function is None:
+            self._numpy(gradients, numbers)
+            return
+        given = np.array(numbers, self.parameters.dtype)
+        m, v = self.memory
+        arrays = (given, gradients, m, v, self.parameters)
+        self._function(self.parameters.size, *(array.ctypes.data for array in arrays))
+
+    def _numpy(self, g: Values, numbers: list[float]) -> None:
+        p, (m, v) = self.parameters, self.memory
+        a = [p.dtype.type(number) for number in numbers]
+        match self.name:
+            case "sgd":
+                lr, momentum, nesterov, decay, scale = a
+                d = scale * g + decay * p
+                m[...] = momentum * m + d
+                p -= lr * (d + momentum * m if nesterov else m)
+            case "adam" | "adamw":
+                lr, beta1, beta2, epsilon, decay, scale, first, second, apart = a
+                d = scale * g + decay * p
+                m[...] = beta1 * m + (1 - beta1) * d
+                v[...] = beta2 * v + (1 - beta2) * d * d
+                p -= lr * (m * first / (np.sqrt(v * second) + epsilon) + apart * p)
+            case "adamax":
+                lr, beta1, beta2, epsilon, decay, scale, first = a
+                d = scale * g + decay * p
+                m[...] = beta1 * m + (1 - beta1) * d
+                v[...] = np.maximum(beta2 * v, np.abs(d) + epsilon)
+                p -= lr * first * m / v
+            case _:
+                lr, alpha, epsilon, momentum, decay, scale = a
+                d = scale * g + decay * p
+                v[...] = alpha * v + (1 - alpha) * d * d
+                m[...] = momentum * m + d / (np.sqrt(v) + epsilon)
+                p -= lr * m
+
+
+class Schedule:
+    """The factor of the learning rate: of the step for warm-up and cosine, of the epoch for ``step``, of the validation loss for
+    ``plateau``. ``state`` holds what it remembers."""
+
+    def __init__(self, name: str, options: Mapping[str, float], epochs: int, per_epoch: int) -> None:
+        self.name, self.options = name, dict(options)
+        self.epochs, self.per_epoch = epochs, max(1, per_epoch)
+        self.state = {"factor": 1.0, "best": float("inf"), "waited": 0.0}
+
+    def factor(self, step: int) -> float:
+        """For the ``step``-th update, from 0."""
+        warmup = self.options.get("warmup", 0.0) * self.per_epoch
+        early = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
+        epoch = step // self.per_epoch
+        match self.name:
+            case "cosine":
+                total = max(1.0, self.epochs * self.per_epoch - warmup)
+                part = min(1.0, max(0.0, (step - warmup) / total))
+                floor = self.options["floor"]
+                return early * (floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * part))))
+            case "step":
+                return early * self.options["factor"] ** (epoch // max(1, int(self.options["epochs"])))
+            case "plateau":
+                return early * self.state["factor"]
+        return early
+
+    def epoch_ended(self, loss: float) -> None:
+        """Tell the validation loss of an epoch."""
+        if self.name != "plateau":
+            return
+        if loss < self.state["best"] * (1 - 1e-4):
+            self.state["best"], self.state["waited"] = loss, 0.0
+            return
+        self.state["waited"] += 1
+        if self.state["waited"] > self.options["patience"]:
+            self.state["factor"] = max(self.options["floor"], self.state["factor"] * self.options["factor"])
+            self.state["waited"] = 0.0

@@ -1,0 +1,200 @@
+"""Runs the passes of cells: compiled C on threads, or whole-array NumPy. Both take the same slots.
+
+Arrays of every step begin at step ``origin``."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.frozen import dataclass
+
+if TYPE_CHECKING:
+    from snnlang.codegen.kernel import Kernel
+    from snnlang.codegen.passes_layout import Slot
+    from snnlang.codegen.plan import Stream
+
+Values = NDArray[Any]
+#: Neurons in a block of the C passes (``LANES`` of codegen/passes_c.py).
+LANES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A kernel with its slots; ``back``: time runs backwards."""
+
+    name: str
+    kernel: Kernel
+    slots: tuple[Slot, ...]
+    back: bool
+
+
+class Span(ctypes.Structure):
+    """``snn_span`` of codegen/passes_c.py."""
+
+    _fields_ = [
+        *(
+            (name, ctypes.c_int64)
+            for name in ("batch", "size", "first", "last", "from_", "to", "around", "origin", "sample")
+        ),
+        ("dt", ctypes.c_double),
+        ("offset", ctypes.c_double),
+        ("key", ctypes.c_void_p),
+    ]
+
+
+class Runner(Protocol):
+    """``run`` calls a pass: ``batch`` samples of ``size`` neurons from step ``first`` to ``last`` - 1."""
+
+    def run(
+        self,
+        name: str,
+        slots: Sequence[Values],
+        batch: int,
+        size: int,
+        first: int,
+        last: int,
+        origin: int = 0,
+        sample: int = 0,
+    ) -> None: ...
+
+
+def blocks(size: int) -> int:
+    return -(-size // LANES)
+
+
+class NativeRunner:
+    """Passes as C. Blocks of neurons are shared out among threads, which changes no bit of the result."""
+
+    def __init__(
+        self,
+        passes: Sequence[Pass],
+        precision: Literal["double", "single"],
+        streams: dict[str, Stream],
+        dt: float,
+        offset: float,
+        threads: int,
+    ) -> None:
+        from snnlang.codegen.passes_c import c_text
+        from snnlang.runtime.compiler import library
+
+        text = c_text([(p.name, p.kernel, p.slots, p.back) for p in passes], precision, tuple(streams))
+        self.text = text
+        self._library = library(text, "fast", "training").handle
+        self._functions = {p.name: getattr(self._library, p.name) for p in passes}
+        for function in self._functions.values():
+            function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+            function.restype = None
+        self._keys = np.array([stream.key for stream in streams.values()], np.uint64)
+        self._dt, self._offset = dt, offset
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def run(
+        self,
+        name: str,
+        slots: Sequence[Values],
+        batch: int,
+        size: int,
+        first: int,
+        last: int,
+        origin: int = 0,
+        sample: int = 0,
+    ) -> None:
+        function = self._functions[name]
+        pointers = (ctypes.c_void_p * len(slots))(*(slot.ctypes.data for slot in slots))
+        count = blocks(size)
+        parts = min(self._threads, count) if batch * size * (last - first) > 20000 else 1
+        keys = self._keys.ctypes.data if self._keys.size else None
+
+        def call(part: int) -> None:
+            start, stop = count * part // parts, count * (part + 1) // parts
+            span = Span(
+                batch, size, first, last, start, stop, batch * size, origin, sample, self._dt, self._offset, keys
+            )
+            function(ctypes.byref(pointers), ctypes.byref(span))
+
+        if parts == 1 or self._pool is None:
+            parts = 1
+            call(0)
+        else:
+            list(self._pool.map(call, range(parts)))
+
+
+class NumpySpan:
+    """What a NumPy pass is told beside its slots."""
+
+    def __init__(
+        self,
+        batch: int,
+        size: int,
+        first: int,
+        last: int,
+        origin: int,
+        sample: int,
+        dt: float,
+        offset: float,
+        keys: list[int],
+        real: Any,
+    ) -> None:
+        self.batch, self.size, self.first, self.last = batch, size, first, last
+        self.origin, self.dt, self.offset = origin, dt, offset
+        self._keys, self._real = keys, real
+        numbers = np.arange(sample, sample + batch, dtype=np.int64)[:, None]
+        self.items = numbers * size + np.arange(size, dtype=np.int64)
+
+    def uniform(self, stream: int, index: Values, counter: int) -> Values:
+        from snnlang.codegen.random import bases, uniforms, uniforms_single
+
+        draw = uniforms_single if self._real is np.float32 else uniforms
+        return np.asarray(draw(bases(self._keys[stream], index), counter), self._real)
+
+    def normal(self, stream: int, index: Values, counter: int) -> Values:
+        from snnlang.codegen.random import bases, normals, normals_single
+
+        draw = normals_single if self._real is np.float32 else normals
+        return np.asarray(draw(bases(self._keys[stream], index), counter), self._real)
+
+
+class NumpyRunner:
+    """Passes as whole-array code: no compiler needed, one step at a time."""
+
+    def __init__(
+        self,
+        passes: Sequence[Pass],
+        precision: Literal["double", "single"],
+        streams: dict[str, Stream],
+        dt: float,
+        offset: float,
+    ) -> None:
+        from snnlang.codegen.passes_numpy import numpy_text
+
+        self.text = numpy_text(
+            [(p.name, p.kernel, p.slots, p.back) for p in passes], precision == "single", tuple(streams)
+        )
+        names: dict[str, Any] = {}
+        exec(compile(self.text, "<passes>", "exec"), names)
+        self._functions = {p.name: names[p.name] for p in passes}
+        self._keys = [stream.key for stream in streams.values()]
+        self._dt, self._offset = dt, offset
+        self._real = np.float32 if precision == "single" else np.float64
+
+    def run(
+        self,
+        name: str,
+        slots: Sequence[Values],
+        batch: int,
+        size: int,
+        first: int,
+        last: int,
+        origin: int = 0,
+        sample: int = 0,
+    ) -> None:
+        span = NumpySpan(batch, size, first, last, origin, sample, self._dt, self._offset, self._keys, self._real)
+        with np.errstate(all="ignore"):
+            self._functions[name](slots, span)

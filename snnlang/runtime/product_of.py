@@ -1,0 +1,62 @@
+"""Which product carries a link: from the connectivity of a plan to a class of :mod:`snnlang.runtime.products`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.codegen.cell import refusal
+from snnlang.codegen.connectivity import generate
+from snnlang.codegen.learning_plan import Link
+from snnlang.codegen.plan import Connectivity, Plan
+from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse
+
+Values = NDArray[Any]
+
+
+def product_of(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice) -> tuple[Product, tuple[int, ...]]:
+    """The product, and the shape of weights that it wants (() where the plan's own will do)."""
+    scale = link.scale
+    for factor in link.factors:
+        scale *= float(np.asarray(device.read(factor)))
+    rows, columns = len(c.pre_part), len(c.post_part)
+    if c.kind == "dense":
+        mask = None
+        if not c.autapses:
+            own = np.equal.outer(np.asarray(c.pre_part), np.asarray(c.post_part))
+            mask = np.where(own, 0.0, 1.0).astype(np.float32 if plan.precision == "single" else np.float64)
+        made: Product = Dense(rows, columns, scale, mask)
+        if rows != c.pre_size or columns != c.post_size:
+            made = Part(made, _place(c.pre_part), _place(c.post_part))
+        return made, (rows, columns)
+    if c.kind == "one_to_one":
+        return OneToOne(_place(c.pre_part), _place(c.post_part), scale), (rows,)
+    if link.pool:
+        raise refusal(link.name, "a maximum over what arrives", link.span)
+    pre_of, post_of = (np.asarray(side, np.int64) for side in device.synapses(link.connectivity))
+    shared = None
+    if c.shared_size:
+        shared = np.asarray(generate(c, plan.streams.get(c.stream)).weight_index, np.int64)
+        return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale, shared), (c.shared_size,)
+    return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale), (pre_of.size,)
+
+
+def _place(part: Any) -> slice | Values:
+    if isinstance(part, range):
+        return slice(part.start, part.stop, part.step)
+    return np.asarray(part, np.int64)
+
+
+def fan_in(c: Connectivity, weights: int) -> float:
+    """How many synapses end on one post neuron, on average."""
+    if c.kind == "dense":
+        return float(len(c.pre_part))
+    if "kernel" in c.options and "channels" in c.options:
+        depth = int(c.options["pre_shape"][0]) // int(c.options.get("groups") or 1)
+        kernel = c.options["kernel"]
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        return float(depth * height * width)
+    return 1.0 if c.kind == "one_to_one" else weights / max(1, len(c.post_part))

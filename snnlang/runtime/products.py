@@ -1,0 +1,162 @@
+"""What connections do to whole batches: linear maps forwards, their transposes backwards, and the gradient of their weights.
+
+Rows are (step, sample) pairs or samples: sent values come as (rows, pre), what arrives goes as (rows, post). Each map knows its weight as
+the flat array that the plan has (one number per synapse, per shared weight, or one for all).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+
+
+class Product(Protocol):
+    """``forward`` adds to or sets ``out`` (rows, post); ``transpose`` likewise (rows, pre), ``sent``
+    being what was sent; ``gradient`` adds to the weight's gradient."""
+
+    trained: bool
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None: ...
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None) -> None: ...
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None: ...
+
+
+def _product(a: Values, b: Values, out: Values, add: bool) -> None:
+    if add:
+        out += a @ b
+    else:
+        np.matmul(a, b, out=out)
+
+
+class Dense:
+    """Every pre neuron to every post neuron: one matrix product. ``scale`` multiplies the weights."""
+
+    trained = True
+
+    def __init__(self, pre: int, post: int, scale: float = 1.0, mask: Values | None = None) -> None:
+        self.pre, self.post, self.scale, self.mask = pre, post, scale, mask
+
+    def matrix(self, weight: Values) -> Values:
+        made = weight.reshape(self.pre, self.post)
+        if self.mask is not None:
+            made = made * self.mask
+        return made if self.scale == 1.0 else made * made.dtype.type(self.scale)
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        _product(sent, self.matrix(weight), out, add)
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        _product(arrived, self.matrix(weight).T, out, add)
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        made = sent.T @ arrived
+        if self.scale != 1.0:
+            made *= made.dtype.type(self.scale)
+        if self.mask is not None:
+            made *= self.mask
+        out += made.reshape(out.shape)
+
+
+class Sparse:
+    """Listed synapses: gathered, scaled and added up by post neuron. ``pre_of`` and ``post_of`` are one index per synapse,
+    ``shared`` that of
+    its weight where synapses share them (convolutions)."""
+
+    trained = True
+
+    def __init__(
+        self, pre_of: Values, post_of: Values, pre: int, post: int, scale: float, shared: Values | None = None
+    ) -> None:
+        self.pre_of, self.post_of, self.pre, self.post, self.scale = pre_of, post_of, pre, post, scale
+        self.shared = shared
+
+    def _weights(self, weight: Values) -> Values:
+        if self.shared is not None:
+            return np.asarray(weight.reshape(-1)[self.shared] * weight.dtype.type(self.scale))
+        return np.asarray(np.broadcast_to(weight.reshape(-1), self.pre_of.shape) * weight.dtype.type(self.scale))
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        if not add:
+            out[...] = 0
+        made = np.ascontiguousarray((sent[:, self.pre_of] * self._weights(weight)).T)
+        target = np.zeros((self.post, sent.shape[0]), out.dtype)
+        np.add.at(target, self.post_of, made)
+        out += target.T
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        if not add:
+            out[...] = 0
+        made = np.ascontiguousarray((arrived[:, self.post_of] * self._weights(weight)).T)
+        target = np.zeros((self.pre, arrived.shape[0]), out.dtype)
+        np.add.at(target, self.pre_of, made)
+        out += target.T
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        made = np.einsum("rs,rs->s", sent[:, self.pre_of], arrived[:, self.post_of]) * self.scale
+        if self.shared is not None:
+            out += np.bincount(self.shared, made, out.size).reshape(out.shape).astype(out.dtype)
+        elif out.size == 1:
+            out += made.sum()
+        else:
+            out += made.reshape(out.shape)
+
+
+class OneToOne:
+    """Each neuron to its partner. ``pre_at`` and ``post_at`` are the connected parts."""
+
+    trained = True
+
+    def __init__(self, pre_at: slice | Values, post_at: slice | Values, scale: float) -> None:
+        self.pre_at, self.post_at, self.scale = pre_at, post_at, scale
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        if not add:
+            out[...] = 0
+        out[:, self.post_at] += sent[:, self.pre_at] * (weight.reshape(-1) * weight.dtype.type(self.scale))
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        if not add:
+            out[...] = 0
+        out[:, self.pre_at] += arrived[:, self.post_at] * (weight.reshape(-1) * weight.dtype.type(self.scale))
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        made = np.einsum("rn,rn->n", sent[:, self.pre_at], arrived[:, self.post_at]) * self.scale
+        if out.size == 1:
+            out += made.sum()
+        else:
+            out += made.reshape(out.shape)
+
+
+class Part:
+    """Another product between parts of two populations."""
+
+    trained = True
+
+    def __init__(self, inner: Product, pre_at: slice | Values, post_at: slice | Values) -> None:
+        self.inner, self.pre_at, self.post_at = inner, pre_at, post_at
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        if not add:
+            out[...] = 0
+        made = np.ascontiguousarray(out[:, self.post_at])
+        self.inner.forward(np.ascontiguousarray(sent[:, self.pre_at]), weight, made, True)
+        out[:, self.post_at] = made
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        if not add:
+            out[...] = 0
+        made = np.ascontiguousarray(out[:, self.pre_at])
+        part = None if sent is None else np.ascontiguousarray(sent[:, self.pre_at])
+        self.inner.transpose(np.ascontiguousarray(arrived[:, self.post_at]), weight, made, True, part)
+        out[:, self.pre_at] = made
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        self.inner.gradient(
+            np.ascontiguousarray(sent[:, self.pre_at]), np.ascontiguousarray(arrived[:, self.post_at]), out
+        )

@@ -1,0 +1,472 @@
+"""Runs a training: epochs over batches, validation, schedules, the best weights, checkpoints, and what a person wants to see of it.
+
+The same seed gives the same curve, and a training that was killed and resumed ends with the same bits as one that was not. A
+loss that is no
+number stops it with the last good checkpoint in place.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.data.columns import Columns
+from snnlang.diagnostics import Diagnostic, error
+from snnlang.files import require_directory, write_text
+from snnlang.frozen import dataclass, field
+from snnlang.model.learning import Source
+from snnlang.runtime.batches import Batches, divide
+from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
+from snnlang.runtime.learner import Learner
+from snnlang.runtime.optimizers import Optimizer, Schedule
+
+if TYPE_CHECKING:
+    from snnlang.runtime.progress import Bar
+
+Values = NDArray[Any]
+#: A layer is dead where less than this part of its neurons and steps fires, and saturated beyond the other.
+DEAD, SATURATED = 0.001, 0.9
+#: Seconds between checkpoints within an epoch.
+PERIOD = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch gave. ``accuracy`` is None where nothing is classified; ``rates`` are spikes per neuron and step of each layer."""
+
+    number: int
+    loss: float
+    accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    rate: float
+    seconds: float
+    samples_per_second: float
+    rates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A training's epochs, what its test data gave, and where it ended: ``stopped`` by Ctrl-C or at its last epoch."""
+
+    epochs: tuple[Epoch, ...]
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    best_epoch: int | None = None
+    stopped: bool = False
+    warnings: tuple[Diagnostic, ...] = ()
+    out: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """Everything as plain numbers, for JSON."""
+        return {
+            "epochs": [_plain(epoch) for epoch in self.epochs],
+            "test_loss": self.test_loss,
+            "test_accuracy": self.test_accuracy,
+            "best_epoch": self.best_epoch,
+            "stopped": self.stopped,
+        }
+
+
+def _plain(epoch: Epoch) -> dict[str, Any]:
+    return {name: getattr(epoch, name) for name in Epoch.__dataclass_fields__}
+
+
+class Trainer:
+    """Trains a :class:`Learner`. ``data`` overrides the loaders of the block: columns or (x, y) by ``data``, ``validate`` and ``test``."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        data: Mapping[str, Any] | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        epochs: int | None = None,
+        say: Callable[[str], None] | None = None,
+        progress: bool = False,
+        model_hash: str = "",
+        tensorboard: bool = False,
+    ) -> None:
+        self.learner = learner
+        self.training = learner.training
+        self.epochs = epochs or self.training.epochs
+        self.out = None if out is None else Path(out)
+        self.say, self.progress, self.model_hash = say, progress, model_hash
+        self.seed = learner.experiment.seed
+        given = dict(data or {})
+        train, validation = self._columns(given)
+        test = self._other("test", self.training.test, given)
+        self.classes = learner.loss.classes if learner.loss.compares else None
+        self.batches = self._batches(train, True)
+        self.validation = None if validation is None else self._batches(validation, False)
+        self.test = None if test is None else self._batches(test, False)
+        if not len(self.batches):
+            raise error(
+                "E754",
+                "the data has no samples to train with",
+                self.training.data.span,
+                help="give more data, or a smaller `validate`",
+            )
+        compiled = learner.target == "c"
+        self.optimizer = Optimizer(
+            self.training.optimizer.name, self.training.optimizer.options, learner.parameters, compiled
+        )
+        recipe = self.training.schedule
+        self.schedule = Schedule(
+            recipe.name if recipe else "constant", recipe.options if recipe else {}, self.epochs, len(self.batches)
+        )
+        self.history: list[Epoch] = []
+        self.best: tuple[float, int] | None = None
+        self.epoch, self.batch = 0, 0
+        self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
+        self.warnings: dict[str, Diagnostic] = {}
+        self._board = self._tensorboard() if tensorboard else None
+        if self.out is not None:
+            require_directory(self.out, "--out")
+        if resume:
+            self._resume()
+
+    # --- data ---------------------------------------------------------------------------------------------------------
+
+    def _columns(self, given: Mapping[str, Any]) -> tuple[Columns, Columns | None]:
+        data = self._source(self.training.data, given.get("data"))
+        validate = given.get("validate", self.training.validate)
+        if validate is None:
+            return data, None
+        if isinstance(validate, float):
+            return divide(data, validate, self.seed, span=self.training.data.span)
+        return data, self._other("validate", validate if isinstance(validate, Source) else None, given)
+
+    def _other(self, name: str, source: Source | None, given: Mapping[str, Any]) -> Columns | None:
+        if given.get(name) is not None and not isinstance(given[name], float):
+            return self._source(source or self.training.data, given[name])
+        return None if source is None else self._source(source, None)
+
+    def _source(self, source: Source, given: Any) -> Columns:
+        from snnlang.data.load import load as load_columns
+
+        if given is not None:
+            if isinstance(given, Mapping):
+                return dict(given)
+            x, y = given
+            return dict(zip((*self.training.columns, "label"), (np.asarray(x), np.asarray(y))))
+        if source.loader == "given":
+            raise error(
+                "E754",
+                f"the data `{source.options['name']}` is to be given from Python, and nothing was",
+                source.span,
+                help="name a loader such as `digits()`, or train from Python: `net.train(x, y)`",
+            )
+        return load_columns(source.loader, source.options, source.span)
+
+    def _batches(self, columns: Columns, shuffle: bool) -> Batches:
+        augment: Any = ()
+        if shuffle and self.training.augment is not None:
+            augment = _augmentation(self.training.augment.options)
+        size = self.training.batch if shuffle else max(self.training.batch, 256)
+        return Batches(columns, size, self.seed, shuffle, augment, classes=self.classes, span=self.training.data.span)
+
+    def named(self, x: Values, y: Values) -> tuple[dict[str, Values], dict[str, Values]]:
+        """The network's inputs and the columns of a batch."""
+        first, second = (*self.training.columns, "label")[:2]
+        inputs = {name: x for name in self.training.inputs}
+        return inputs, {first: x, second: y}
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train to the last epoch or to Ctrl-C."""
+        from snnlang.runtime.progress import Bar, Interruption
+
+        total = self.epochs * len(self.batches)
+        began = self.epoch * len(self.batches) + self.batch
+        stopped = False
+        with Interruption() as wish, Bar("training", total, show=self.progress, origin=began) as bar:
+            while self.epoch < self.epochs and not stopped:
+                stopped = self._one_epoch(bar, wish)
+        if stopped:
+            self._save("last")
+        test = None if self.test is None or stopped else self._measure(self.test, best=True)
+        history = History(
+            tuple(self.history),
+            None if test is None else test[0],
+            None if test is None else test[1],
+            None if self.best is None else self.best[1],
+            stopped,
+            tuple(self.warnings.values()),
+            "" if self.out is None else str(self.out),
+        )
+        self._write_metrics(history)
+        return history
+
+    def _one_epoch(self, bar: Bar, wish: Any) -> bool:
+        """One epoch, or what is left of it; True when it was interrupted."""
+        started = saved = time.perf_counter()
+        done = 0
+        for _, x, y in self.batches.epoch(self.epoch, self.batch):
+            self._one_batch(x, y)
+            self.batch += 1
+            done += len(y)
+            now = time.perf_counter()
+            if self.progress:
+                bar.to(self.epoch * len(self.batches) + self.batch, self._line(done / max(now - started, 1e-9)))
+            if wish.asked:
+                return True
+            if self.out is not None and now - saved > PERIOD:
+                self._save("last")
+                saved = now
+        seconds = time.perf_counter() - started
+        loss, right, samples = self._sums
+        validation = None if self.validation is None else self._measure(self.validation)
+        rates = self.learner.rates(self.sample())
+        epoch = Epoch(
+            self.epoch,
+            loss / max(samples, 1.0),
+            right / samples if self.learner.loss.compares and samples else None,
+            None if validation is None else validation[0],
+            None if validation is None else validation[1],
+            self.training.optimizer.options["lr"] * self.schedule.factor(self.optimizer.count - 1),
+            seconds,
+            done / max(seconds, 1e-9),
+            rates,
+        )
+        self.history.append(epoch)
+        self._warn(rates)
+        self.schedule.epoch_ended(epoch.loss if validation is None else validation[0])
+        self.epoch, self.batch, self._sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
+        self._keep_best(epoch)
+        self._save("last")
+        self._tell(epoch)
+        return bool(wish.asked)
+
+    def _one_batch(self, x: Values, y: Values) -> None:
+        inputs, columns = self.named(x, y)
+        outcome = self.learner.learn(inputs, columns)
+        if not np.isfinite(outcome.loss):
+            raise self._not_finite(outcome.loss, inputs)
+        scale = 1.0
+        if self.training.clip is not None:
+            norm = float(np.linalg.norm(self.learner.gradients.astype(np.float64)))
+            scale = min(1.0, self.training.clip / max(norm, 1e-30))
+        self.optimizer.step(self.learner.gradients, self.schedule.factor(self.optimizer.count), scale)
+        self.learner.bound()
+        self._sums[0] += outcome.loss * len(y)
+        self._sums[2] += len(y)
+        if outcome.scores is not None and outcome.labels is not None:
+            self._sums[1] += float((outcome.scores.argmax(1) == outcome.labels).sum())
+
+    def _measure(self, batches: Batches, best: bool = False) -> tuple[float, float | None]:
+        """Loss and accuracy on other data; with ``best``, of the best weights."""
+        kept = self.learner.parameters.copy()
+        if best and self.best is not None and self.out is not None and (self.out / "best.safetensors").is_file():
+            fit(load(self.out / "best.safetensors").weights, self.learner.named(), self.out / "best.safetensors")
+            self.learner.refresh()
+        result = measure(self.learner, batches, self.named)
+        self.learner.parameters[...] = kept
+        self.learner.refresh()
+        return result
+
+    def sample(self) -> dict[str, Values]:
+        if not hasattr(self, "_kept_sample"):
+            first = Batches(self.batches.columns, min(64, self.batches.samples), self.seed, True)
+            _, x, y = next(iter(first.epoch(0)))
+            self._kept_sample = self.named(x, y)[0]
+        return self._kept_sample
+
+    # --- what a person sees -------------------------------------------------------------------------------------------
+
+    def _line(self, speed: float) -> str:
+        loss, right, samples = self._sums
+        text = f"epoch {self.epoch + 1}/{self.epochs}  loss {loss / max(samples, 1):.4f}"
+        if self.learner.loss.compares:
+            text += f"  accuracy {100 * right / max(samples, 1):.1f} %"
+        return f"{text}  {speed:,.0f} samples/s"
+
+    def _tell(self, epoch: Epoch) -> None:
+        if self._board is not None:
+            for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "rate"):
+                if getattr(epoch, name) is not None:
+                    self._board.add_scalar(name, getattr(epoch, name), epoch.number + 1)
+            for layer, rate in epoch.rates.items():
+                self._board.add_scalar(f"firing/{layer}", rate, epoch.number + 1)
+            self._board.flush()
+        if self.say is None:
+            return
+        parts = [f"epoch {epoch.number + 1:>{len(str(self.epochs))}}/{self.epochs}", f"loss {epoch.loss:.4f}"]
+        if epoch.accuracy is not None:
+            parts.append(f"accuracy {100 * epoch.accuracy:.2f} %")
+        if epoch.validation_loss is not None:
+            parts.append(f"validation {epoch.validation_loss:.4f}")
+        if epoch.validation_accuracy is not None:
+            parts.append(f"{100 * epoch.validation_accuracy:.2f} %")
+        parts.append(f"{epoch.samples_per_second:,.0f} samples/s")
+        if epoch.rates:
+            parts.append("spikes per step " + ", ".join(f"{layer} {rate:.3f}" for layer, rate in epoch.rates.items()))
+        self.say("  ".join(parts))
+
+    def _warn(self, rates: Mapping[str, float]) -> None:
+        for layer, rate in rates.items():
+            message = ""
+            if rate < DEAD:
+                message = (
+                    f"`{layer}` hardly fires ({100 * rate:.2g} % of its neurons and steps): little is learnt through it"
+                )
+                help = "give larger weights or a lower threshold, or a wider surrogate"
+            elif rate > SATURATED:
+                message = f"`{layer}` fires nearly always ({100 * rate:.3g} % of its neurons and steps): it says little"
+                help = "give smaller weights or a higher threshold"
+            if message and layer not in self.warnings:
+                self.warnings[layer] = Diagnostic("W840", message, severity="warning", help=(help,))
+                if self.say is not None:
+                    self.say(f"warning: {message}; {help}")
+
+    def _not_finite(self, loss: float, inputs: Mapping[str, Values]) -> Exception:
+        """What stands in the way, layer by layer."""
+        cause, help = "the loss itself", "make the learning rate smaller, or clip gradients: `clip = 1`"
+        for name, value in self.learner.named().items():
+            if not np.all(np.isfinite(value)):
+                cause = f"`{name}` holds numbers that are not finite"
+                break
+        else:
+            for label, value in self.learner.forward(inputs).items():
+                if not np.all(np.isfinite(value)):
+                    cause = f"`{label.split(':')[0]}` is not finite"
+                    break
+        where = "" if self.out is None else f"; the last good weights are in '{self.out / 'last.safetensors'}'"
+        return error(
+            "E755",
+            f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}: {cause}{where}",
+            self.training.span,
+            help=help,
+        )
+
+    # --- what is kept -------------------------------------------------------------------------------------------------
+
+    def _keep_best(self, epoch: Epoch) -> None:
+        value = epoch.loss if epoch.validation_loss is None else epoch.validation_loss
+        if epoch.validation_accuracy is not None:
+            value = -epoch.validation_accuracy
+        if self.best is None or value < self.best[0]:
+            self.best = (value, epoch.number)
+            if self.out is not None:
+                save(
+                    self.out / "best.safetensors",
+                    Checkpoint(self.learner.named(), (), {"epoch": epoch.number + 1, "model": self.model_hash}),
+                )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "sums": self._sums,
+            "count": self.optimizer.count,
+            "schedule": self.schedule.state,
+            "samples": self.learner.samples,
+            "best": self.best,
+            "seed": self.seed,
+            "history": [_plain(epoch) for epoch in self.history],
+            "model": self.model_hash,
+            "precision": self.learner.plan.precision,
+        }
+
+    def _save(self, name: str) -> None:
+        if self.out is not None:
+            memory = tuple(np.ascontiguousarray(row) for row in self.optimizer.memory)
+            save(self.out / f"{name}.safetensors", Checkpoint(self.learner.named(), memory, self._state()))
+
+    def _resume(self) -> None:
+        if self.out is None:
+            raise error("E842", "--resume needs the directory of the training", help="name it: `--out DIR --resume`")
+        path = self.out / "last.safetensors"
+        if not path.is_file():
+            raise error("E842", f"there is nothing to resume in '{self.out}'", help="leave out --resume to begin anew")
+        found = load(path)
+        state = found.state
+        if (
+            not state
+            or len(found.memory) != len(self.optimizer.memory)
+            or any(m.shape != self.learner.parameters.shape for m in found.memory)
+        ):
+            raise error(
+                "E842",
+                f"'{path}' holds weights, but no training to go on with",
+                help="leave out --resume to begin anew",
+            )
+        if state["seed"] != self.seed or state["precision"] != self.learner.plan.precision:
+            raise error(
+                "E842",
+                f"'{path}' was trained with another seed or precision",
+                help="use the options of the training that is resumed",
+            )
+        fit(found.weights, self.learner.named(), path)
+        for row, saved in zip(self.optimizer.memory, found.memory):
+            row[...] = saved
+        self.epoch, self.batch, self._sums = state["epoch"], state["batch"], list(state["sums"])
+        self.optimizer.count = state["count"]
+        self.schedule.state = state["schedule"]
+        self.learner.samples = state["samples"]
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.learner.refresh()
+
+    def _write_metrics(self, history: History) -> None:
+        if self.out is None:
+            return
+        names = [name for name in Epoch.__dataclass_fields__ if name != "rates"]
+        layers = list(history.epochs[-1].rates) if history.epochs else []
+        lines = [",".join([*names, *(f"rate of {layer}" for layer in layers)])]
+        for epoch in history.epochs:
+            values = [getattr(epoch, name) for name in names] + [epoch.rates.get(layer) for layer in layers]
+            lines.append(",".join("" if value is None else repr(value) for value in values))
+        write_text(self.out / "metrics.csv", "\n".join(lines) + "\n")
+        write_text(self.out / "metrics.json", json.dumps(history.data(), indent=2) + "\n")
+
+    def _tensorboard(self) -> Any:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise error(
+                "E806",
+                "--tensorboard needs tensorboardX, which is not installed",
+                help="install it: pip install tensorboardX",
+            ) from None
+        return SummaryWriter(str(self.out or "."))
+
+
+def measure(
+    learner: Learner, batches: Batches, named: Callable[[Values, Values], tuple[dict[str, Values], dict[str, Values]]]
+) -> tuple[float, float | None]:
+    """Mean loss and accuracy (None where nothing is classified) over all samples; nothing is learnt."""
+    loss = right = samples = 0.0
+    for _, x, y in batches.epoch(0):
+        inputs, columns = named(x, y)
+        outcome = learner.compare(learner.forward(inputs), columns, gradient=False)
+        loss += outcome.loss * len(y)
+        samples += len(y)
+        if outcome.scores is not None and outcome.labels is not None:
+            right += float((outcome.scores.argmax(1) == outcome.labels).sum())
+    return loss / max(samples, 1.0), (right / samples if learner.loss.compares and samples else None)
+
+
+def _augmentation(options: Mapping[str, float]) -> list[Any]:
+    """``augment = images(shift = 2, flip = 1)`` as changes of samples; 0 leaves one out."""
+    from snnlang.data.augment import AUGMENTATIONS
+
+    made: list[Any] = []
+    for name, value in options.items():
+        if value > 0:
+            whole = name in ("shift", "crop")
+            made.append(
+                AUGMENTATIONS[name]() if name == "flip" else AUGMENTATIONS[name](int(value) if whole else value)
+            )
+    return made
+
+
+__all__ = ["Checkpoint", "Epoch", "History", "Trainer", "measure"]

@@ -19,7 +19,8 @@ from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
 
 LinkKind = Literal["event", "value", "bias"]
-_SINGLES = ("pre", "post", "synapse", "shared")
+#: An input that a population hands on unchanged, as an output of its cell.
+SENT = "__sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,13 @@ def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str,
     }
     links = [replace(link, after=readers[link.target]) for link in links if link.target in readers]
     cells = {path: cell_of(path, turn, plan, frozenset(arriving)) for path, turn in turns.items()}
+    for number, link in enumerate(links):
+        cell = cells.get(link.before)
+        if cell is not None and link.source in cell.inputs:  # what came in goes on: a relay
+            name = link.source + SENT
+            outputs = {**cell.outputs, name: k.Local(link.source)}
+            cells[link.before] = replace(cell, outputs=outputs)
+            links[number] = replace(link, source=name)
     layers = _layers(tuple(cells), links)
     return LearningPlan(plan, tuple(i for i in inputs if i in plan.arrays), cells, tuple(links), layers)
 

@@ -335,6 +335,14 @@ def plan_training(experiment: Experiment, precision: Precision = "single") -> Pl
                 population.span,
                 help="take the block away to train with the derived one",
             )
+        for state in population.model.states:
+            if state.trainable:
+                raise error(
+                    "E750",
+                    f"the initial value of `{state.name}` of {population.model.name} cannot be trained yet",
+                    state.span or population.span,
+                    help="leave out `trainable`, or make it a `trainable param` that an equation adds",
+                )
     derived = derive_network(experiment)
     _check_steps(experiment, derived)
     return simplify(lower(experiment, derived, precision, learning=True))

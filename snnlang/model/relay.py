@@ -24,7 +24,7 @@ def _relay(name: str, doc: str, spikes: bool) -> Neuron:
         definitions=(),
         differentials=(),
         differences=(),
-        events=(Event("spike", "when", Comparison(">", signal, Constant(0.0))),) if spikes else (),
+        events=(Event("spike", "when", Comparison(">", signal, Constant(0.0)), Constant(1.0)),) if spikes else (),
         handlers=(),
         output=None if spikes else signal,
         output_unit=None if spikes else ONE,

@@ -108,6 +108,8 @@ class Learner:
                 if not link.weight:
                     continue
                 self._expand(link, shape)
+                if not self.products[link.name].trained:
+                    continue
                 projection = projections.get(owner)
                 if projection is not None and projection.weight is None and projection.synapse is None:
                     if projection.pattern.kind in ("one_to_one", "avg_pool", "max_pool", "flatten"):

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from snnlang.codegen.cell import refusal
 from snnlang.codegen.connectivity import generate
 from snnlang.codegen.learning_plan import Link
+from snnlang.codegen.patterns import window
 from snnlang.codegen.plan import Connectivity, Plan
 from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse
+from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
 
@@ -34,6 +36,13 @@ def product_of(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice) -> 
         return made, (rows, columns)
     if c.kind == "one_to_one":
         return OneToOne(_place(c.pre_part), _place(c.post_part), scale), (rows,)
+    whole = rows == c.pre_size and columns == c.post_size
+    if c.pattern in ("conv2d", "avg_pool", "max_pool") and whole:
+        image, output, kernel, stride, padding, dilation, groups = window(c.pattern, c.options, columns)
+        seen = Window(image, output, kernel, stride, padding, dilation)
+        if c.pattern == "conv2d":
+            return Convolution(seen, groups, scale), (c.shared_size,)
+        return Pool(seen, scale, link.pool == "max"), ()
     if link.pool:
         raise refusal(link.name, "a maximum over what arrives", link.span)
     pre_of, post_of = (np.asarray(side, np.int64) for side in device.synapses(link.connectivity))

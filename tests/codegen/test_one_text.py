@@ -74,7 +74,10 @@ def arguments(elaborated: Any) -> Iterator[tuple[str, Any]]:
 
 
 EXPERIMENTS = [
-    (path, experiment) for path in sorted(EXAMPLES.glob("*.snn")) for experiment in snnlang.load(path).experiments
+    (path, experiment)
+    for path in sorted(EXAMPLES.glob("*.snn"))
+    if not path.stem.startswith("train_")
+    for experiment in snnlang.load(path).experiments
 ]
 
 

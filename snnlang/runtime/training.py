@@ -100,6 +100,14 @@ class Trainer:
         self.out = None if out is None else Path(out)
         self.say, self.progress, self.model_hash = say, progress, model_hash
         self.seed = learner.experiment.seed
+        if len(self.training.inputs) > 1:
+            names = " and ".join(f"`{name}`" for name in self.training.inputs)
+            raise error(
+                "E754",
+                f"batches of data feed one input, and this network has {names}",
+                self.training.data.span,
+                help="train it from Python with `net.grad({name: array, …}, y)`, or join its inputs into one",
+            )
         given = dict(data or {})
         train, validation = self._columns(given)
         test = self._other("test", self.training.test, given)

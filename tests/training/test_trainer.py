@@ -223,6 +223,19 @@ def test_no_data() -> None:
     assert code(problem) == "E754"
 
 
+def test_several_inputs() -> None:
+    """Batches feed one input; gradients of several are there for who gives the arrays."""
+    lines = LINES + "connect second -> h.x: dense\n"
+    source = text(lines, loss=SCORES).replace("    input image[6]\n", "    input image[6]\n    input second[2]\n", 1)
+    net = network(source)
+    x, y = classes(6)
+    with pytest.raises(SnnError) as problem:
+        net.train(x, y)
+    assert code(problem) == "E754"
+    _, gradients = net.grad({"image": x, "second": np.ones((6, 2))}, y)
+    assert np.any(gradients["second->h.x.w"] != 0)
+
+
 def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
     x, y = classes()
     net = network(text(LINES, loss="mse(mean(out.v), label)").replace("adam(lr = 0.01)", "sgd(lr = 1e300)"))

@@ -17,6 +17,9 @@ from snnlang.codegen.clike import RESERVED, safe
 
 SMALL_INDEX = 65536
 
+#: Members that every model has beside those of its plan (the struct of :mod:`snnlang.codegen.target_c`).
+MEMBERS = frozenset({"barrier", "initial", "lost", "ranked", "records", "room", "threads"})
+
 
 @dataclass
 class Layout:
@@ -39,7 +42,7 @@ class Layout:
     whole: dict[str, int] = field(default_factory=dict)
     number: dict[str, float] = field(default_factory=dict)
     _sizes: dict[int, str] = field(default_factory=dict)
-    _taken: set[str] = field(default_factory=lambda: set(RESERVED))
+    _taken: set[str] = field(default_factory=lambda: set(RESERVED | MEMBERS))
     _members: dict[tuple[str, int], str] = field(default_factory=dict)
     _lifted: dict[tuple[str, float | int], str] = field(default_factory=dict)
 

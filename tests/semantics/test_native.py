@@ -104,3 +104,33 @@ def run_native() -> None:
 
     if find() is None:
         pytest.skip("no C compiler")
+
+
+MEMBERS = """
+    from stdlib.neurons import LIF
+
+    network Net:
+        population a[6]: LIF
+        connect lost = a -> a.v: random(0.6), w = 0.5 mV
+        connect room = a -> a.v: random(0.6), w = 0.25 mV
+        connect ranked = a -> a.v: random(0.6), w = -0.5 mV
+        connect barrier = a -> a.v: random(0.6), w = 0.125 mV
+        connect initial = a -> a.v: random(0.6), w = 1 mV
+        connect records = a -> a.v: random(0.6), w = 0.5 mV
+        connect model = a -> a.v: random(0.6), w = 0.5 mV
+        connect time_offset = a -> a.v: random(0.6), w = 0.5 mV
+
+    simulate Net:
+        dt = 0.1 ms
+        duration = 80 ms
+        drive a.I = 400 pA
+        record a.spikes
+"""
+
+
+def test_connections_named_like_parts_of_every_model(run: Run) -> None:
+    text = textwrap.dedent(MEMBERS)
+    found, expected = run(text), snnlang.load(text).run(target="interpreter", progress=False)
+    for ours, theirs in zip(found.spikes("a"), expected.spikes("a")):
+        assert np.array_equal(ours, theirs)
+    assert len(expected.spikes("a")[0]) > 6

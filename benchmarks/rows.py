@@ -59,7 +59,7 @@ class Program:
     """``kind`` is snnlang, or the virtual environment of a peer and the script ``programs/with_KIND.py``."""
 
     name: str
-    kind: Literal["snnlang", "brian2", "nest", "annarchy", "brainpy", "genn"]
+    kind: Literal["snnlang", "brian2", "brian2cuda", "nest", "annarchy", "brainpy", "genn"]
     precision: Literal["float32", "float64"]
     mode: str = ""
     threads: int = 1

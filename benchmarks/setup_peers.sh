@@ -40,6 +40,14 @@ make_environment nest "$python" "nest-simulator==3.10.0"
 make_environment annarchy "$python" "annarchy==5.0.4.1" cython scipy setuptools wheel
 make_environment brainpy "$python" "brainpy==2.8.2" numba
 
+# For training.py. SpikingJelly and Norse ask for torchvision and others only to import them: what they need is named here.
+make_environment torch "$python" "torch==2.13.0" numpy "snntorch==1.0.0"
+if [ -d "$folder/torch" ]; then
+    "$folder/torch/bin/pip" install --quiet --no-deps "spikingjelly==2.0.0" "norse==1.1.0" || failed+=(spikingjelly norse)
+    "$folder/torch/bin/pip" install --quiet nir nirtorch h5py scipy loguru tqdm matplotlib
+fi
+make_environment jax "$python" jax "spyx==1.0.0" "jaxpike==0.1.4"
+
 if [ ${#failed[@]} -gt 0 ]; then
     echo "not installed: ${failed[*]}" >&2
 fi

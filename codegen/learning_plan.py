@@ -112,6 +112,10 @@ def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str,
     }
     links = [replace(link, after=readers[link.target]) for link in links if link.target in readers]
     cells = {path: cell_of(path, turn, plan, frozenset(arriving)) for path, turn in turns.items()}
+    senders = {output: path for path, cell in cells.items() for output in cell.outputs}
+    links = [  # what is kept of outputs for late arrivals has no owner of its own
+        replace(link, before=senders[link.source]) if not link.before and link.source in senders else link for link in links
+    ]
     for number, link in enumerate(links):
         cell = cells.get(link.before)
         if cell is not None and link.source in cell.inputs:  # what came in goes on: a relay
@@ -190,6 +194,8 @@ def _link(plan: p.Plan, kernel: k.Kernel, inputs: tuple[str, ...]) -> Link:
                 factors.append(array)
             case k.Load(array=array, index=None | k.Local(name="synapse" | "shared" | "post")) if not weight:
                 weight = array
+            case k.Load(array=array, index=index) if not weight and _is_tied(plan, array, connectivity, index):
+                weight = array
             case _:
                 raise error(
                     "E750",
@@ -214,6 +220,14 @@ def _link(plan: p.Plan, kernel: k.Kernel, inputs: tuple[str, ...]) -> Link:
         pool,
         kernel.span,
     )
+
+
+def _is_tied(plan: p.Plan, array: str, connectivity: str, index: k.Expr | None) -> bool:
+    """Whether a weight is the transposed one of another connection: read at a place that both ends of the synapse tell."""
+    described = plan.arrays[array]
+    if index is None or described.role != "weight" or described.owner == plan.connectivities[connectivity].owner:
+        return False
+    return {e.name for e in k.walk(index) if isinstance(e, k.Local)} == {"pre", "post"}
 
 
 def _factors(expr: k.Expr) -> Iterator[k.Expr]:

@@ -12,12 +12,14 @@ import numpy as np
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.assembly import Assembly, I, as_real, launch, load, real, whole
-from snnlang.codegen.connectivity import given_order
+from snnlang.codegen.connectivity import generate, given_order
 from snnlang.codegen.lower_expression import constant_value, lower_expression
 from snnlang.codegen.lower_population import has_network_input, is_per_item
 from snnlang.codegen.lower_projection_names import POST, PRE, SHARED, SYNAPSE, Level, ProjectionState, SynapseMeaning
+from snnlang.codegen.plan import Connectivity
 from snnlang.model import model as m
 from snnlang.model.network import ArrayValue, Value
+from snnlang.model.weights import unfit
 
 
 def lower_value(
@@ -42,7 +44,9 @@ def lower_value(
             return assembly.add_number(
                 f"{path}.{variable}", float(numbers[0]), owner=path, variable=variable, unit=unit, role=role
             )
-        order = given_order(connectivity)
+        if value.ordered:
+            _require_count(assembly, connectivity, shared, numbers.size, f"{path}.{variable}")
+        order = None if value.ordered else given_order(connectivity)
         if order is not None:
             numbers = numbers[order]
         return assembly.add_array(
@@ -93,6 +97,20 @@ def lower_value(
     target = assembly.coefficients if has_network_input(value) else assembly.setup
     target.append(launch(f"{array}_value", f"{variable} of {path}", k.Synapses(state.connectivity), [statement]))
     return array
+
+
+def _require_count(assembly: Assembly, connectivity: Connectivity, shared: bool, given: int, name: str) -> None:
+    """Trained weights are one for each synapse of this very connectivity; raises E841."""
+    if shared:
+        wanted = connectivity.shared_size
+    elif connectivity.kind == "dense":
+        wanted = len(connectivity.pre_part) * len(connectivity.post_part)
+    elif connectivity.kind == "one_to_one":
+        wanted = len(connectivity.pre_part)
+    else:
+        wanted = int(generate(connectivity, assembly.streams.get(connectivity.stream)).row_start[-1])
+    if given != wanted:
+        raise unfit("what was trained", [f"`{name}` holds {given} numbers, and the network's {wanted}"])
 
 
 def _replace_local(expr: k.Expr, old: k.Local, new: k.Local) -> k.Expr:

@@ -76,8 +76,14 @@ def _feeds(low: Lowering, state: PopulationState, skip: set[str]) -> tuple[list[
             ports = {node_port for node_port in low.fed[state.path] if _writes(turn, state.arrays[node_port])}
             moving_inputs |= ports
         if projection.projection.bias:
+            given = projection.projection.biases
             array = assembly.add_array(
-                f"{projection.path}.bias", (state.size,), role="weight", owner=projection.path, variable="bias"
+                f"{projection.path}.bias",
+                (state.size,),
+                role="weight",
+                data=None if given is None else given.array.reshape(-1),
+                owner=projection.path,
+                variable="bias",
             )
             still_nodes.append(
                 (

@@ -38,7 +38,10 @@ def lower_trial_start(assembly: Assembly, state: PopulationState, networks: dict
                 role="data",
                 data=numbers if numbers.size > 1 else numbers.reshape(()),
             )
-            statement = k.Store(state.arrays[variable.name], I, load(assembly, data, I))
+            begin: k.Expr = load(assembly, data, I)
+            if assembly.learning and variable.trainable:
+                begin = _trained_start(assembly, state, variable.name, begin)
+            statement = k.Store(state.arrays[variable.name], I, begin)
             (lasting if variable.persistent else transient).append(statement)
         else:
             values[variable.name] = value
@@ -50,6 +53,8 @@ def lower_trial_start(assembly: Assembly, state: PopulationState, networks: dict
             continue
         meaning.draws = f"{name}."
         kernel_value = as_real(lower_expression(values[name], meaning))
+        if assembly.learning and by_name[name].trainable:
+            kernel_value = _trained_start(assembly, state, name, kernel_value)
         target = lasting if by_name[name].persistent else transient
         target.append(k.Store(state.arrays[name], I, kernel_value))
     after = PopulationMeaning(assembly, state, networks)
@@ -93,6 +98,16 @@ def lower_trial_start(assembly: Assembly, state: PopulationState, networks: dict
             assembly.trial_start.append(
                 launch(f"{path}_trial_start", f"on trial_start of {path}", k.Each(size), body, handler.span)
             )
+
+
+def _trained_start(assembly: Assembly, state: PopulationState, name: str, value: k.Expr) -> k.Expr:
+    """The initial value of a ``trainable`` state: a number of its own for each neuron, which begins as it is written."""
+    start = assembly.add_array(
+        f"{state.path}.{name}_start", (state.size,), role="param", owner=state.path, variable=name
+    )
+    node = launch(f"{start}_value", f"start of {name} of {state.path}", k.Each(state.size), [k.Store(start, I, value)])
+    assembly.coefficients.append(node)
+    return load(assembly, start, I)
 
 
 def lower_scheduled_handlers(assembly: Assembly, state: PopulationState, networks: dict[str, str]) -> list[PlanNode]:

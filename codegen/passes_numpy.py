@@ -97,6 +97,7 @@ def _function(name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, 
                 return f"a.{distribution}({keys[stream]}, {text(index)}, {text(counter)})"
         raise InternalError(f"{expr} in a pass")
 
+    after: dict[int, str] = {}  # what is carried on, all at once: names are the arrays of before, not copies of them
     for statement in kernel.body:
         match statement:
             case k.Let(name=local, value=value, source=source):
@@ -104,7 +105,7 @@ def _function(name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, 
                 lines.append(f"        n_{local} = {text(value)}")
             case k.Store(array=array, value=value):
                 if (array, "carried") in of:
-                    lines.append(f"        c{of[array, 'carried']}[...] = {text(value)}")
+                    after[of[array, "carried"]] = text(value)
                     continue
                 lines.append(f"        stored = {text(value)}")
                 if (array, "each") in of:
@@ -122,6 +123,9 @@ def _function(name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, 
                     lines.append(f"        slot[{number}][...] += stored.sum(0)")
             case _:
                 raise InternalError(f"{kernel.name}: a {type(statement).__name__} in a pass")
+    if after:
+        values = [f"np.asarray({value}, c{number}.dtype)" for number, value in after.items()]
+        lines.append(f"        {', '.join(f'c{number}' for number in after)} = {', '.join(values)}")
     for number, slot in enumerate(slots):
         if slot.kind == "carried" and slot.array in stored:
             lines.append(f"    slot[{number}][...] = c{number}")

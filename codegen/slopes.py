@@ -7,6 +7,7 @@ that is little work, done here with NumPy from the same kernels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.adjoint import BAR, reverse, without_detach
-from snnlang.codegen.cell import Cell, cell_of
+from snnlang.codegen.cell import Cell, cell_of, refusal
 from snnlang.codegen.functions import FUNCTIONS
 from snnlang.codegen.whole_array import erf, exprel, gamma_quantile, poisson_quantile, sigmoid
 
@@ -79,33 +80,55 @@ def evaluate(expr: k.Expr, names: Mapping[str, Any]) -> Any:
     raise AssertionError(f"{expr} has no value of its own")
 
 
+def _loads(statement: k.Statement) -> set[str]:
+    return {e.array for top in k.statement_expressions(statement) for e in k.walk(top) if isinstance(e, k.Load)}
+
+
+def _reached(body: tuple[k.Statement, ...], given: set[str]) -> tuple[k.Statement, ...]:
+    """The statements without those stores that do not depend on these arrays, one after the other."""
+    reached, kept = set(given), []
+    named = False  # a name may hold what is reached
+    for statement in body:
+        if isinstance(statement, k.Store) and not named and not _loads(statement) & reached:
+            continue
+        kept.append(statement)
+        if isinstance(statement, k.Store):
+            reached.add(statement.array)
+        else:
+            named = True
+    return tuple(kept)
+
+
 class Coefficients:
-    """The coefficients of a plan that depend on trained parameters, and the way back from their gradients."""
+    """The coefficients and initial states of a plan that depend on trained parameters, and the way back from their gradients."""
 
     def __init__(self, plan: p.Plan, trained: frozenset[str]) -> None:
         self.plan = plan
         self.cells: list[tuple[Cell, frozenset[str], tuple[str, ...]]] = []
         reached = set(trained)
-        for number, node in enumerate(plan.coefficients):
+        for number, node in enumerate((*plan.coefficients, *plan.trial_start)):
             if not isinstance(node, p.Launch) or not isinstance(node.kernel.domain, k.Single | k.Each):
                 continue
-            stored = tuple(s.array for s in k.walk_statements(node.kernel.body) if isinstance(s, k.Store))
-            loads = {
-                e.array
-                for s in k.walk_statements(node.kernel.body)
-                for top in k.statement_expressions(s)
-                for e in k.walk(top)
-                if isinstance(e, k.Load)
-            }
+            body = _reached(node.kernel.body, reached)
+            written = [s.array for s in k.walk_statements(body) if isinstance(s, k.Store)]
+            stored = tuple(dict.fromkeys(array for array in written if array not in trained))  # a history once, though it has many steps
+            loads = {load for s in k.walk_statements(body) for load in _loads(s)}
             if not stored or not loads & reached:
                 continue
-            cell = cell_of(f"coefficients_{number}", [node], plan, frozenset())
+            if any(isinstance(e, k.Draw) for s in body for top in k.statement_expressions(s) for e in k.walk(top)):
+                raise refusal(plan.name, f"`{node.kernel.title}`, which draws from what is trained", node.kernel.span)
+            kernel = replace(node.kernel, body=body)
+            cell = cell_of(f"coefficients_{number}", [replace(node, kernel=kernel)], plan, frozenset())
             self.cells.append((cell, frozenset(loads & reached), stored))
             reached |= set(stored)
         self.reached = frozenset(reached)
 
     def back(self, values: Mapping[str, Values], gradients: dict[str, Values]) -> None:
         """Add what the gradients of coefficients say about the parameters they are made of."""
+        with np.errstate(all="ignore"):  # as in the passes: what is not chosen may be infinite
+            self._back(values, gradients)
+
+    def _back(self, values: Mapping[str, Values], gradients: dict[str, Values]) -> None:
         for cell, wanted, stored in reversed(self.cells):
             outputs = tuple(name for name in stored if name in gradients and name in cell.outputs)
             if not outputs:

@@ -335,14 +335,6 @@ def plan_training(experiment: Experiment, precision: Precision = "single") -> Pl
                 population.span,
                 help="take the block away to train with the derived one",
             )
-        for state in population.model.states:
-            if state.trainable:
-                raise error(
-                    "E750",
-                    f"the initial value of `{state.name}` of {population.model.name} cannot be trained yet",
-                    state.span or population.span,
-                    help="leave out `trainable`, or make it a `trainable param` that an equation adds",
-                )
     derived = derive_network(experiment)
     _check_steps(experiment, derived)
     return simplify(lower(experiment, derived, precision, learning=True))
@@ -385,8 +377,9 @@ def compile_experiment(program: Program, name: str | None, overrides: Overrides)
     from snnlang.model.memory import require_memory
 
     experiment = elaborate(program, name, overrides)
-    require_memory(experiment)
-    return experiment, plan_experiment(experiment, precision_of(experiment, overrides))
+    precision = precision_of(experiment, overrides)
+    require_memory(experiment, precision=precision, target=target_of(experiment, overrides))
+    return experiment, plan_experiment(experiment, precision)
 
 
 def precision_of(experiment: Experiment, overrides: Overrides) -> Precision:
@@ -428,8 +421,9 @@ def prepare(program: Program, overrides: Overrides, experiment: str | None = Non
     for point in points(first):
         chosen = replace(overrides, values={**overrides.values, **point}) if point else overrides
         elaborated = elaborate(program, experiment, chosen) if point else first
-        require_memory(elaborated)
-        plan, remarks = plan_and_remarks(elaborated, precision_of(elaborated, chosen))
+        precision = precision_of(elaborated, chosen)
+        require_memory(elaborated, precision=precision, target=target_of(elaborated, chosen))
+        plan, remarks = plan_and_remarks(elaborated, precision)
         if not result:
             found.update(dict.fromkeys(remarks))
         result.append(Point(_values_as_written(point), elaborated, plan))
@@ -453,11 +447,19 @@ def _values_as_written(point: dict[str, tree.Expression]) -> dict[str, str]:
 def emit(
     program: Program, overrides: Overrides, *, experiment: str | None = None, target: str = "numpy"
 ) -> dict[str, str]:
-    """File name -> text of a module that runs without snnlang."""
+    """File name -> text of a module that runs without snnlang. What target cuda needs besides text is made by
+    :mod:`snnlang.runtime.standalone_cuda`."""
     if target not in ("numpy", "c"):
-        raise error("E711", f"`{target}` cannot be written out by this version", help="use --target numpy or --target c")
+        raise error("E711", f"`{target}` cannot be written out by this version", help="use --target numpy, --target c or --target cuda")
     chosen, plan = compile_experiment(program, experiment, overrides)
     steps = round(chosen.duration / chosen.dt) if chosen.duration else None
+    if chosen.record_initial:
+        raise error(
+            "E738",
+            f"`{chosen.name}` records what was there before the first step, which a module of its own does not",
+            chosen.span,
+            help="leave out `record_initial`, or use --target cuda, whose folder records it as step -1",
+        )
     if target == "c":
         from snnlang.codegen import standalone_c
 

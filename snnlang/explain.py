@@ -5,6 +5,7 @@ Everything printed is read from the same stages that run; nothing is described t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from snnlang.diagnostics import error
@@ -32,7 +33,7 @@ def show_stage(
     experiment: str | None = None,
     latex: bool = False,
 ) -> str:
-    """Text of a stage. ``model`` picks one neuron or synapse; stages ``plan``, ``numpy`` and ``c`` are of an experiment."""
+    """Text of a stage. ``model`` picks one neuron or synapse; stages ``plan``, ``numpy``, ``c`` and ``cuda`` are of an experiment."""
     match stage:
         case "tree":
             return repr(program.file)
@@ -40,10 +41,16 @@ def show_stage(
             return "\n\n".join(_model_text(item) for item in _chosen(program, model))
         case "system" | "step":
             return _systems(program, stage, overrides, model, latex)
-        case "plan" | "numpy" | "c":
+        case "plan" | "numpy" | "c" | "cuda":
             from snnlang.compile import compile_experiment, math_of
 
+            if stage == "cuda" and overrides.target is None:
+                overrides = replace(overrides, target="cuda")  # its precision where nothing is said
             chosen, plan = compile_experiment(program, experiment, overrides)
+            if stage == "cuda":
+                from snnlang.codegen.target_cuda import emit as emit_cuda
+
+                return emit_cuda(plan).text
             if stage == "plan":
                 from snnlang.codegen.plan_text import plan_text
 
@@ -56,7 +63,8 @@ def show_stage(
 
             return emit(plan).text
         case _:
-            raise error("E712", f"there is no stage `{stage}`", help="use tree, model, system, step, plan, numpy or c")
+            stages = "tree, model, system, step, plan, numpy, c, cuda, forward or backward"
+            raise error("E712", f"there is no stage `{stage}`", help=f"use {stages}")
 
 
 def _own_models(program: Program) -> list[Neuron | Synapse]:
@@ -158,9 +166,10 @@ def explain_experiment(program: Program, overrides: Overrides, *, experiment: st
     chosen = elaborate(program, experiment, overrides)
     derived = derive_network(chosen)
     plan = lower(chosen, derived, precision_of(chosen, overrides))
+    target = target_of(chosen, overrides)
     lines = [
         f"{chosen.name}: network {chosen.network.name}, dt = {chosen.dt:g} ms, duration = {chosen.duration:g} ms, "
-        f"seed = {chosen.seed}, target {target_of(chosen, overrides)}",
+        f"seed = {chosen.seed}, target {target}",
         "",
         "One step n leads from t_n to t_n+1; what happens in it happens at t_n+1:",
         "  1. arrivals: spikes whose time plus delay is t_n+1 are handled, inputs are summed",
@@ -184,8 +193,10 @@ def explain_experiment(program: Program, overrides: Overrides, *, experiment: st
         name = result.synapse.name if projection.synapse is not None else "plain"
         lines.append(f"  {projection.path}: {projection.pattern.kind}, {name} synapse, {_delay_text(projection)}")
         lines += [f"    {placed.name}, {_PLACES[placed.where]}: {placed.reason}" for placed in result.placement.placed]
-    blocks = described(plan)
-    lines += ["", f"Memory: about {_bytes(estimate_memory(chosen))}"]
+    blocks = described(plan) if target in ("auto", "c") else ""
+    needed = estimate_memory(chosen, plan.precision, target)
+    where = " of this machine, besides that of the device" if target == "cuda" else ""
+    lines += ["", f"Memory: about {_bytes(needed)}{where}" if needed else f"Memory: next to nothing{where}"]
     lines += [blocks] if blocks else []
     return "\n".join(lines)
 

@@ -17,10 +17,13 @@ from snnlang.diagnostics import SnnError, error
 def refuse(path: str | os.PathLike[str], reason: str, option: str = "") -> SnnError:
     """The error for a path that cannot be written."""
     where = f"{option}: " if option else ""
+    full = any(word in reason for word in ("space", "quota", "too large"))
     return error(
         "E801",
         f"{where}cannot write '{os.fspath(path)}': {reason}",
-        help="name a file in a directory that exists and that you may write to",
+        help="make room there, or name a place on another disk; what was there before is as it was"
+        if full
+        else "name a file in a directory that exists and that you may write to",
     )
 
 
@@ -92,6 +95,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text whole or not at all; raises E801 if it cannot be written."""
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write bytes whole or not at all; raises E801 if they cannot be written."""
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _take_usual_permissions(temporary: Path, target: Path) -> None:

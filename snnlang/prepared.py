@@ -126,7 +126,8 @@ def _header(prepared: Prepared, consulted: dict[str, str]) -> dict[str, Any] | N
         files[place] = state(place)
     if any(not was or was != state(path) for path, was in files.items()):
         return None
-    return {"files": files, "memory": max(estimate_memory(point.experiment) for point in prepared.points)}
+    needed = (estimate_memory(point.experiment, point.plan.precision, prepared.target) for point in prepared.points)
+    return {"files": files, "memory": max(needed)}
 
 
 def _own_folders() -> tuple[str, ...]:

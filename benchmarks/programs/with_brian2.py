@@ -1,4 +1,4 @@
-"""The benchmarks in Brian2: ``--mode`` numpy, cython or standalone (with OpenMP when ``--threads`` is above 1)."""
+"""The benchmarks in Brian2: ``--mode`` numpy, cython, standalone (with OpenMP when ``--threads`` is above 1) or cuda (Brian2CUDA)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def prepare(asked: Task) -> None:
     if asked.mode == "standalone":
         b2.prefs.devices.cpp_standalone.openmp_threads = asked.threads if asked.threads > 1 else 0
         b2.set_device("cpp_standalone", directory=str(asked.cache / "standalone"), build_on_run=True)
+    elif asked.mode == "cuda":
+        import brian2cuda  # noqa: F401  (it makes the device known)
+
+        b2.set_device("cuda_standalone", directory=str(asked.cache / "cuda"), build_on_run=True)
     else:
         b2.prefs.codegen.target = asked.mode
         b2.prefs.codegen.runtime.cython.cache_dir = str(asked.cache / "cython")
@@ -30,7 +34,7 @@ def prepare(asked: Task) -> None:
 
 def loop_seconds(network: b2.Network, asked: Task) -> float:
     """Runs the network; the seconds of the loop alone, without code generation and compilation."""
-    if asked.mode == "standalone":
+    if asked.mode in ("standalone", "cuda"):
         network.run(asked.duration * ms)
         return float(b2.device._last_run_time)
     marks: dict[str, float] = {}

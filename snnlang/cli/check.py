@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("check", short_help="Find every mistake in files and say how to fix it.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-@click.option("--target", metavar="NAME", help="Also find what this target cannot run: numpy.")
+@click.option("--target", metavar="NAME", help="Also find what this target cannot run: c, cuda, numpy.")
 @click.option("--quiet", "-q", is_flag=True, help="Print diagnostics only, no line for a good file.")
 def command(files: Sequence[str], as_json: bool, target: str | None, quiet: bool) -> int:
     """Check files: names, units, shapes, events, networks and experiments.
@@ -32,7 +32,7 @@ def command(files: Sequence[str], as_json: bool, target: str | None, quiet: bool
     Examples:
       snn check balanced.snn
       snn check examples/ --json
-      snn check balanced.snn --target numpy
+      snn check balanced.snn --target cuda
     """
     results = []
     for name in expand(files):
@@ -60,15 +60,38 @@ def check_one(name: str, target: str | None) -> tuple[Program | None, list[Diagn
     try:
         program, found = check_text(sys.stdin.read(), "<stdin>") if name == "-" else check_path(name)
         if target is not None and program is not None and not any(diagnostic.is_error for diagnostic in found):
-            from snnlang.cli.options import gather
-            from snnlang.compile import prepare
-
             for experiment in program.experiment_names():
-                prepared = prepare(program, gather(target=target), experiment)
-                found = [*found, *(warning for warning in prepared.warnings if warning not in found)]
+                found += [one for one in of_target(program, experiment, target) if one not in found]
     except SnnError as problem:
         return None, list(problem.diagnostics)
     return program, list(found)
+
+
+def of_target(program: Program, experiment: str, target: str) -> list[Diagnostic]:
+    """What a target cannot run of an experiment, and the warnings of its stages; raises what the symbolic stage refuses.
+
+    Nothing is generated, compiled or allocated. Where a CUDA device answers, target cuda is compared with its memory; where none does,
+    that is no fault of the file.
+    """
+    from snnlang.cli.options import gather
+    from snnlang.compile import plan_training, prepare
+    from snnlang.model.elaborate import elaborate
+    from snnlang.runtime.target_limits import device_here, refusals, refusals_of_device
+
+    options = gather(target=target)
+    elaborated = elaborate(program, experiment, options)
+    if elaborated.training is not None:
+        plan_training(elaborated)
+        return list(elaborated.warnings)
+    prepared = prepare(program, options, experiment)
+    found = list(prepared.warnings)
+    device = device_here() if prepared.target == "cuda" else None
+    for point in prepared.points:
+        one = point.experiment
+        steps = None if one.phases or not one.duration else round(one.duration / one.dt)
+        found += refusals(point.plan, prepared.target, steps, one.span)
+        found += refusals_of_device(point.plan, device) if device is not None else []
+    return found
 
 
 def contents(program: Program) -> dict[str, int]:

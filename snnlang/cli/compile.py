@@ -1,4 +1,4 @@
-"""``snn compile``: write the generated code as a module or a C program that runs without snnlang."""
+"""``snn compile``: write the generated code as a module, a C program or a CUDA program that runs without snnlang."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snnlang.cli.options import experiment_options, gather
+from snnlang.cli.options import experiment_options, gather, weights_option
 from snnlang.cli.screen import say, show_diagnostics
 
 
@@ -16,20 +16,23 @@ from snnlang.cli.screen import say, show_diagnostics
 @click.argument("experiment", required=False)
 @click.option("--output", "-o", "output", required=True, metavar="DIR", help="Directory of the files; made if missing.")
 @experiment_options
+@weights_option
 def command(file: str, experiment: str | None, output: str, **settings: Any) -> int:
     """Write an experiment of FILE as code that stands alone.
 
     The target numpy gives one Python module that needs NumPy only; run it with 'python MODULE.py'. The target c gives a
     C11 file with its header, a main.c and a Makefile; 'make' builds a program that needs neither Python nor snnlang.
+    The target cuda gives the kernels, their data, a host.cu with a Makefile for nvcc, and a host.py for CuPy.
 
     \b
     Examples:
       snn compile balanced.snn --target numpy -o generated
       snn compile balanced.snn raster --set g=4 -o generated
       snn compile balanced.snn --target c --precision float32 -o generated
+      snn compile balanced.snn --target cuda -o generated
     """
     from snnlang.compile import check_path, emit
-    from snnlang.files import require_directory, write_text
+    from snnlang.files import require_directory, write_bytes, write_text
 
     program, found = check_path(file)
     show_diagnostics(found)
@@ -37,9 +40,18 @@ def command(file: str, experiment: str | None, output: str, **settings: Any) -> 
         return 1
     options = gather(**settings)
     chosen = "numpy" if settings.get("target") in (None, "auto") else settings["target"]
-    texts = emit(program, options, experiment=experiment, target=chosen)
+    contents: dict[str, str | bytes]
+    if chosen == "cuda":
+        from snnlang.runtime.standalone_cuda import export
+
+        contents = export(program, options, experiment)
+    else:
+        contents = {**emit(program, options, experiment=experiment, target=chosen)}
     directory = require_directory(output, "--output")
-    for name, text in texts.items():
-        write_text(directory / name, text)
+    for name, content in contents.items():
+        if isinstance(content, bytes):
+            write_bytes(directory / name, content)
+        else:
+            write_text(directory / name, content)
         say(str(Path(output) / name))
     return 0

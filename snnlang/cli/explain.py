@@ -21,13 +21,15 @@ def command(subject: str, experiment: str | None, **settings: Any) -> int:
     """Explain a file or a diagnostic code.
 
     For a file: the order of one step, the integration method of every population and why, where each synaptic variable
-    lives, which projections arrive a step later, what is computed once. For a code such as E103: its cause, a wrong
+    lives, which projections arrive a step later, what is computed once. For a train block: which layers go through all
+    steps at once, what is folded, kept and computed again, and the memory that it takes. For a code such as E103: its cause, a wrong
     example and the right one.
 
     \b
     Examples:
       snn explain balanced.snn
       snn explain balanced.snn raster --set N=400
+      snn explain balanced.snn --target cuda
       snn explain E103
     """
     if re.fullmatch(r"[EWew]\d{3}", subject):
@@ -35,12 +37,18 @@ def command(subject: str, experiment: str | None, **settings: Any) -> int:
         return 0
     from snnlang.compile import check_path
     from snnlang.explain import explain_experiment
+    from snnlang.model.elaborate import kind_of
 
     program, found = check_path(subject)
     if program is None or any(diagnostic.is_error for diagnostic in found):
         show_diagnostics(found)
         return 1
     options = gather(**settings)
+    if program.experiments and kind_of(program, experiment) == "train":
+        from snnlang.runtime.training_text import explain_training
+
+        say(explain_training(program, options, experiment))
+        return 0
     say(explain_experiment(program, options, experiment=experiment))
     if program.experiments:
         from snnlang.compile import compile_experiment, math_of, target_of, threads_of

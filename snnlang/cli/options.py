@@ -58,6 +58,15 @@ def experiment_options(command: F) -> F:
     return command
 
 
+def weights_option(command: F) -> F:
+    """``--weights``: trained numbers instead of written ones."""
+    return click.option(
+        "--weights",
+        metavar="FILE.safetensors",
+        help="Weights and parameters from a training, as 'snn run --out DIR' writes them.",
+    )(command)
+
+
 def gather(
     sets: Sequence[str] = (),
     dt: str | None = None,
@@ -68,10 +77,16 @@ def gather(
     target: str | None = None,
     threads: int | None = None,
     math: str | None = None,
+    weights: str | None = None,
 ) -> Overrides:
-    """The options of a command line as the compiler takes them; raises E803 or a syntax error located in the option."""
+    """The options of a command line as the compiler takes them; raises E803, E840 or a syntax error located in the option."""
     from snnlang.model.elaborate import Overrides
 
+    trained = None
+    if weights is not None:
+        from snnlang.runtime.checkpoint import weights_of
+
+        trained = weights_of(weights)
     return Overrides(
         values=dict(assignment(text) for text in sets),
         dt=None if dt is None else quantity(dt, "--dt"),
@@ -82,6 +97,7 @@ def gather(
         target=target,
         threads=threads,
         math=math,
+        weights=trained,
     )
 
 

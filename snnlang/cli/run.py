@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnlang.cli.options import experiment_options, gather
+from snnlang.cli.options import experiment_options, gather, weights_option
 from snnlang.cli.screen import note, say, show_diagnostics
 from snnlang.diagnostics import Diagnostic, error
 
@@ -26,6 +26,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 @click.argument("file")
 @click.argument("experiment", required=False)
 @experiment_options
+@weights_option
 @click.option("--out", metavar="FILE.npz|DIR", help="Save what was recorded; a directory streams it while running.")
 @click.option("--plot", "picture", metavar="FILE", help="Draw the experiment's plots: .png, .pdf or .svg.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
@@ -57,6 +58,7 @@ def command(
       snn run balanced.snn --dt 0.05ms --precision float32 --json
       snn run digits.snn --out trained --plot curve.png
       snn run digits.snn --out trained --resume
+      snn run digits.snn raster --weights trained/best.safetensors
     """
     from snnlang.prepared import ready
     from snnlang.reading import read_source
@@ -78,7 +80,10 @@ def command(
         return prepare(program, options, experiment=experiment), found
 
     try:
-        prepared, found = ready(source, experiment, sorted(settings.items()), make)
+        if settings["weights"] is None:
+            prepared, found = ready(source, experiment, sorted(settings.items()), make)
+        else:
+            prepared, found = make()
     except _Training as training:
         from snnlang.cli.train import train
 

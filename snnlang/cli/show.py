@@ -11,7 +11,7 @@ from snnlang.cli.options import experiment_options, gather
 from snnlang.cli.screen import say, show_diagnostics
 from snnlang.diagnostics import Span
 
-STAGES = ("tree", "model", "system", "step", "plan", "numpy", "c")
+STAGES = ("tree", "model", "system", "step", "plan", "numpy", "c", "cuda", "forward", "backward")
 
 
 @click.command("show")
@@ -32,6 +32,9 @@ def command(file: str, experiment: str | None, stage: str, model: str | None, la
     plan     the kernels, in the intermediate language
     numpy    the generated Python code
     c        the generated C code
+    cuda     the generated CUDA code
+    forward  one step of each population of a train block
+    backward its reverse, from which the gradients come
 
     \b
     Examples:
@@ -39,6 +42,7 @@ def command(file: str, experiment: str | None, stage: str, model: str | None, la
       snn show lif.snn --stage step --model LIF --dt 0.1ms
       snn show lif.snn --latex > equations.tex
       snn show lif.snn --stage numpy
+      snn show digits.snn --stage backward
     """
     if latex and stage not in ("system", "step"):
         raise click.UsageError(f"--latex writes equations; stage '{stage}' has none to write (use system or step)")
@@ -53,6 +57,11 @@ def command(file: str, experiment: str | None, stage: str, model: str | None, la
     if program is None or errors:
         show_diagnostics(found)
         return 1
+    if stage in ("forward", "backward"):
+        from snnlang.runtime.training_text import pass_text
+
+        say(pass_text(program, gather(**settings), "forward" if stage == "forward" else "backward", experiment))
+        return 0
     say(show_stage(program, stage, gather(**settings), model=model, experiment=experiment, latex=latex))
     return 0
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from snnlang.cli.options import gather
 from snnlang.cli.screen import note, say, show_diagnostics
 from snnlang.diagnostics import Diagnostic
@@ -34,6 +36,8 @@ def train(
     from snnlang.runtime.network import Network
 
     show_diagnostics(found)
+    if resume and settings.get("weights") is not None:
+        raise click.UsageError("--resume goes on with the weights in --out: leave out --weights")
     if picture is not None:
         require_picture(picture)
     network = Network(program, name, gather(**settings))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snnlang.cli.options import TARGETS, experiment_options, gather
+from snnlang.cli.options import TARGETS, experiment_options, gather, weights_option
 from snnlang.cli.screen import say, show_diagnostics
 from snnlang.diagnostics import Diagnostic
 
@@ -34,6 +34,7 @@ def listed(_context: click.Context, _parameter: click.Parameter, text: str | Non
     "--targets", callback=listed, metavar="A,B", help="Only these; the interpreter judges if it is one of them."
 )
 @experiment_options
+@weights_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def command(file: str, experiment: str | None, targets: tuple[str, ...] | None, as_json: bool, **settings: Any) -> int:
     """Compare what the targets of this machine make of an experiment of FILE.

@@ -21,6 +21,7 @@ from snnlang.model.settings import SETTINGS
 from snnlang.model.suggest import help_for, listing
 from snnlang.model.symbols import file_names
 from snnlang.model.values import Clock
+from snnlang.model.weights import Weights, with_weights
 from snnlang.syntax import tree
 from snnlang.syntax.parse import parse_expression
 
@@ -29,7 +30,7 @@ Given = tree.Expression | str | float | int
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line or Python says instead of the text. Numbers of dt and duration are ms."""
+    """What the command line or Python says instead of the text. Numbers of dt and duration are ms. ``weights`` are trained numbers."""
 
     dt: Given | None = None
     duration: Given | None = None
@@ -40,6 +41,7 @@ class Overrides:
     threads: int | None = None
     math: str | None = None
     values: Mapping[str, Given] = field(default_factory=dict)
+    weights: Weights | None = None
 
 
 def parse_value(text: str, name: str = "<value>") -> tree.Expression:
@@ -79,6 +81,8 @@ def elaborate(program: Program, experiment: str | None = None, overrides: Overri
     collector.raise_errors()
     if result is None:  # cannot be: a missing network has its report
         raise AssertionError("an experiment was lost without a diagnostic")
+    if overrides is not None and overrides.weights is not None and result.training is None:
+        result = with_weights(result, overrides.weights)
     return replace(result, warnings=tuple(collector.sorted()))
 
 

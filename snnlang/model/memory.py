@@ -13,39 +13,56 @@ from snnlang.model.model import Assign
 from snnlang.model.network import ArrayValue, Experiment, Population, Projection, RecordItem, Value
 from snnlang.model.patterns import synapse_count
 
-REAL = 8
+#: Bytes of a real number by precision, and of the index of a synapse by target; what the target cuda holds lies on its device.
+REALS = {"double": 8, "single": 4}
 INDEX = 8
+INDICES = {"c": 4}
+#: Up to so many synapses the target cuda makes in the memory of the machine, then copies them.
+HOST_MADE = 1 << 20
+#: Patterns whose synapses need no list.
+_UNLISTED = ("dense", "one_to_one", "flatten")
 
 
-def estimate_memory(experiment: Experiment) -> float:
-    """Expected bytes of a run with float64 on one core."""
-    real = 4 if experiment.settings.get("precision") == "float32" else REAL
+def estimate_memory(experiment: Experiment, precision: str | None = None, target: str = "auto") -> float:
+    """Expected bytes of a run in this precision (``double``, ``single``; None: as the experiment says, else double) on one core.
+
+    On target ``cuda`` these are the records and what the user gives: the device has memory of its own (E741).
+    """
+    real = REALS[precision or ("single" if experiment.settings.get("precision") == "float32" else "double")]
     network = experiment.network
-    total = sum(_population(population, real) for population in network.populations)
-    total += sum(item.size * real for item in network.inputs)
-    total += sum(_projection(projection, experiment, real) for projection in network.projections)
-    return total + sum(_record(item, experiment, real) for item in experiment.records)
+    total = sum(_record(item, experiment, real) for item in experiment.records) + sum(item.size * real for item in network.inputs)
+    if target == "cuda":
+        return total + sum(_given(projection, real) + INDEX * _made_here(projection, experiment) for projection in network.projections)
+    total += sum(_population(population, real) for population in network.populations)
+    index = INDICES.get(target, INDEX)
+    return total + sum(_projection(projection, experiment, real, index) for projection in network.projections)
 
 
-def require_memory(experiment: Experiment, available: float | None = None) -> None:
+def require_memory(
+    experiment: Experiment, available: float | None = None, *, precision: str | None = None, target: str = "auto"
+) -> None:
     """Raise E537 when the estimate exceeds this machine's memory (or ``available`` bytes)."""
     limit = machine_memory() if available is None else available
-    needed = estimate_memory(experiment)
+    needed = estimate_memory(experiment, precision, target)
     if limit is None or needed <= limit:
         return
-    largest = max(experiment.network.projections, key=lambda p: _projection(p, experiment, REAL), default=None)
+    single = (precision or experiment.settings.get("precision")) in ("single", "float32")
+    real = REALS["single" if single else "double"]
+    index = INDICES.get(target, INDEX)
+    largest = max(experiment.network.projections, key=lambda p: _projection(p, experiment, real, index), default=None)
     what = ""
-    if largest is not None and _projection(largest, experiment, REAL) > needed / 2:
+    if largest is not None and target != "cuda" and _projection(largest, experiment, real, index) > needed / 2:
         what = f"; most of it for {_expected(largest, experiment):.3g} synapses of {largest.path}"
-    elif experiment.records and max(_record(item, experiment, REAL) for item in experiment.records) > needed / 2:
-        item = max(experiment.records, key=lambda r: _record(r, experiment, REAL))
+    elif experiment.records and max(_record(item, experiment, real) for item in experiment.records) > needed / 2:
+        item = max(experiment.records, key=lambda r: _record(r, experiment, real))
         what = f"; most of it for the record of {item.label}"
+    less = "make the network smaller or sparser, record less (`every 1 ms`, fewer neurons)"
     raise error(
         "E537",
         f"{experiment.name} needs about {show_bytes(needed)}, and this machine has {show_bytes(limit)}{what}",
         experiment.span,
         f"about {show_bytes(needed)}",
-        help="make the network smaller or sparser, record less (`every 1 ms`, fewer neurons), or use `precision = float32`",
+        help=less if single else f"{less}, or use `precision = float32`",
     )
 
 
@@ -78,7 +95,7 @@ def _expected(projection: Projection, experiment: Experiment) -> float:
     return synapse_count(projection.pattern.kind, projection.pre.shape, projection.post.shape, projection.pattern.options, same)
 
 
-def _projection(projection: Projection, experiment: Experiment, real: int) -> float:
+def _projection(projection: Projection, experiment: Experiment, real: int, each: int = INDEX) -> float:
     count = _expected(projection, experiment)
     kind = projection.pattern.kind
     values = [projection.weight, projection.delay, *projection.arguments.values()]
@@ -88,16 +105,28 @@ def _projection(projection: Projection, experiment: Experiment, real: int) -> fl
     synapse = projection.synapse
     learned = synapse is not None and any(state.kind != "handler" or _changes(projection, state.name) for state in synapse.states)
     own = (len(synapse.states) + len(synapse.traces) if synapse is not None and learned else drawn) * count * real
-    own += sum(float(value.array.size) * real for value in values if isinstance(value, ArrayValue))
-    if kind in ("dense", "one_to_one", "flatten"):
+    own += _given(projection, real)
+    if kind in _UNLISTED:
         index = 0.0
     else:
-        index = count * INDEX  # targets of each source; `where` is asked pair by pair in rows
+        index = count * each  # targets of each source; `where` is asked pair by pair in rows
     delay = 0.0
     longest = None if projection.delay is None or isinstance(projection.delay, ArrayValue) else evaluate(projection.delay)
     if longest:
         delay = projection.post.size * real * (longest / experiment.dt + 1)
     return index + own + delay
+
+
+def _given(projection: Projection, real: int) -> float:
+    """Bytes of the numbers that the user gives to synapses one by one."""
+    values = [projection.weight, projection.delay, *projection.arguments.values()]
+    return sum(float(value.array.size) * real for value in values if isinstance(value, ArrayValue))
+
+
+def _made_here(projection: Projection, experiment: Experiment) -> float:
+    """Synapses that the target cuda makes on the host: few, or listed ones."""
+    count = 0.0 if projection.pattern.kind in _UNLISTED else _expected(projection, experiment)
+    return count if count < HOST_MADE or projection.pattern.kind == "edges" else 0.0
 
 
 def _changes(projection: Projection, name: str) -> bool:

@@ -20,10 +20,14 @@ from snnlang.model.units import Unit
 
 @dataclass(frozen=True, slots=True)
 class ArrayValue:
-    """Numbers given as a list literal or a file, in internal units."""
+    """Numbers given as a list literal or a file, in internal units.
+
+    ``ordered``: one for each synapse in the order in which synapses are made, as trained weights are kept.
+    """
 
     array: NDArray[np.float64] = field(compare=False)
     unit: Unit
+    ordered: bool = field(default=False, kw_only=True)
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
@@ -119,7 +123,8 @@ class Projection:
     ``arguments`` bind the synapse's params, weights and initial states, ``bindings`` its broadcast and per-post inputs and events
     to ``population.name`` paths, network inputs or data names (``weights`` come from ``w = …`` too, under their name).
     ``weight`` is the plain synapse's, or the first weight's, value: an expression or numbers of a shape that fits the pattern
-    (None: 1). ``tied`` names another projection whose weight this one reads (``transpose``).
+    (None: 1). ``tied`` names another projection whose weight this one reads (``transpose``). ``biases`` are the numbers of a ``bias``
+    (None: 0).
     ``delay``/``dendritic`` are expressions per synapse in ms; None is no delay. ``settle`` is the greatest number of iterations.
     """
 
@@ -137,6 +142,7 @@ class Projection:
     settle: int | None = None
     tied: tuple[str, bool] | None = None
     bias: bool = False
+    biases: ArrayValue | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

@@ -48,11 +48,13 @@ class PhaseReader:
         return phases, first
 
     def frozen(self, lines: tuple[tree.ExperimentLine, ...]) -> tuple[tuple[str, str], ...]:
-        """Everything that ``freeze`` lines name."""
-        named = [item for line in lines if isinstance(line, tree.Freeze) for target in line.targets for item in self._frozen(target)]
+        """Everything that ``freeze`` lines of a ``train`` block name: weights, biases, trainable parameters and initial states."""
+        named = [
+            item for line in lines if isinstance(line, tree.Freeze) for target in line.targets for item in self._frozen(target, True)
+        ]
         return tuple(dict.fromkeys(named))
 
-    def _frozen(self, expr: tree.Expression) -> list[tuple[str, str]]:
+    def _frozen(self, expr: tree.Expression, training: bool = False) -> list[tuple[str, str]]:
         collector = self.reader.collector
         target = find_target(expr, self.opened, collector)
         if target is None:
@@ -66,10 +68,13 @@ class PhaseReader:
                 return []
             weights = ["w"] if synapse is None else [state.name for state in synapse.weights]
             known = weights if synapse is None else [state.name for state in synapse.states]
+            known = [*known, "bias"] if training else known
         elif target.kind == "population":
             if target.model is None:
                 return []
             weights, known = [], [state.name for state in target.model.states]
+            if training:
+                known += [param.name for param in target.model.params if param.trainable]
         else:
             collector.error(
                 "E619", f"`{target.path}` is an input: it has nothing to freeze", expr.span, "not a state", help="freeze states and weights"

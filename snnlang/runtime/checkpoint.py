@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnlang.diagnostics import Diagnostic, SnnError, error
+from snnlang.diagnostics import error
 from snnlang.files import write_atomically
 from snnlang.frozen import dataclass, field
+from snnlang.model.weights import Weights, shown, unfit
 
 Values = NDArray[Any]
 FORMAT = "snnlang training 1"
@@ -77,34 +78,32 @@ def load(path: str | Path) -> Checkpoint:
     return Checkpoint(arrays, memory, state)
 
 
-def fit(found: Mapping[str, Values], wanted: Mapping[str, Values], path: str | Path) -> None:
+def weights_of(given: str | Path | Mapping[str, Any]) -> Weights:
+    """Trained numbers for a simulation: a file that a training wrote, or arrays by name. Raises E840."""
+    if isinstance(given, Mapping):
+        return Weights({name: np.asarray(value) for name, value in given.items()}, "what was given as weights")
+    found = load(given)
+    seed = found.state.get("seed")
+    return Weights(found.weights, f"'{given}'", seed if isinstance(seed, int) else None)
+
+
+def fit(found: Mapping[str, Values], wanted: Mapping[str, Values], origin: str) -> None:
     """Copy weights into their places; raises E841 where names or shapes are others."""
     problems: list[str] = []
     for name, place in wanted.items():
         if name not in found:
             problems.append(f"`{name}` is missing")
         elif found[name].shape != place.shape:
-            problems.append(f"`{name}` is {_shape(found[name])}, and the network's is {_shape(place)}")
+            problems.append(f"`{name}` is {shown(found[name].shape)}, and the network's is {shown(place.shape)}")
     problems += [f"`{name}` is not in the network" for name in found if name not in wanted]
     if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise SnnError(
-            Diagnostic(
-                "E841",
-                f"'{path}' does not fit this network: {problems[0]}{more}",
-                help=("use the weights of this very network",),
-            )
-        )
+        raise unfit(origin, problems)
     for name, place in wanted.items():
         if not np.all(np.isfinite(found[name])):
             raise error(
-                "E841", f"'{path}' holds numbers that are not finite in `{name}`", help="use an earlier checkpoint"
+                "E841", f"{origin} holds numbers that are not finite in `{name}`", help="use an earlier checkpoint"
             )
         place[...] = found[name]
-
-
-def _shape(value: Values) -> str:
-    return " x ".join(map(str, value.shape)) or "one number"
 
 
 def _library() -> Any:

@@ -21,6 +21,8 @@ VARIABLE = "SNN_CUDA"
 STEP = 50e3
 #: ns of a whole run on target c below which starting a device (importing CuPy, compiling) takes longer than it saves.
 RUN = 5e9
+#: Multiplications of a batch of training below which a device gains little: target c takes some 50 ms for so many.
+PRODUCTS = 2e9
 
 
 def installed() -> bool:
@@ -34,6 +36,15 @@ def pays(plan: Plan, steps: int | None = None, threads: int | None = None) -> bo
     """The rule of ``auto``: a step takes target c :data:`STEP` ns or more, and the run (where its length is known) :data:`RUN`."""
     each = step_work(plan) / threads_for(plan, threads)
     return each >= STEP and (steps is None or each * steps >= RUN)
+
+
+def pays_training(plan: Plan, batch: int, steps: int) -> bool:
+    """The rule of ``auto`` for training: the products of a batch, forwards, backwards and for the weights, are :data:`PRODUCTS` or more
+    multiplications. An input that is the same in every step counts as if it were not: that is known only with the data."""
+    from snnlang.codegen.connectivity import count_expected
+
+    synapses = sum(count_expected(connectivity) for connectivity in plan.connectivities.values())
+    return 3.0 * batch * steps * synapses >= PRODUCTS
 
 
 def opened() -> Backend:

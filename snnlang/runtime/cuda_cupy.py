@@ -122,9 +122,10 @@ class CupyModule:
 
 
 class CupyBackend:
-    """The current device of CuPy. Raises E742 and E743."""
+    """The current device of CuPy. ``own_stream`` False: kernels go to the stream that is CuPy's current one when they are launched, and
+    ``module``, ``launch`` and ``memory`` alone may be called. Raises E742 and E743."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_stream: bool = True) -> None:
         self.cupy = cupy = _imported()
         self._runtime = runtime = cupy.cuda.runtime
         _require_device(cupy)
@@ -137,7 +138,7 @@ class CupyBackend:
             self.cooperates = bool(attributes.get("CooperativeLaunch", 1))
             number = str(device.compute_capability)
             self.capability: tuple[int, int] = (int(number[:-1]), int(number[-1]))
-            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self.stream: Any = cupy.cuda.Stream(non_blocking=True) if own_stream else None
             self._copies = cupy.cuda.Stream(non_blocking=True)
         self.block = BLOCK
         self._memory: dict[int, Any] = {}

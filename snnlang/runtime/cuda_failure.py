@@ -3,22 +3,35 @@
 
 from __future__ import annotations
 
-from snnlang.diagnostics import SnnError, error
+from snnlang.diagnostics import SnnError, Span, error
 
 INSTALL = "install it: 'pip install cupy-cuda12x' for a driver of CUDA 12, 'pip install cupy-cuda13x' for CUDA 13 (nvidia-smi shows which)"
 OTHERWISE = "or run with --target c"
 
 
-def no_memory(device: str, wanted: int, free: int, total: int) -> SnnError:
-    """E741: ``wanted`` bytes do not fit into those that are free; of what the driver refuses by itself, only that is known."""
+def no_memory(
+    device: str,
+    wanted: int,
+    free: int,
+    total: int,
+    *,
+    most: str | None = None,
+    span: Span | None = None,
+    single: bool = False,
+) -> SnnError:
+    """E741: ``wanted`` bytes do not fit into those that are free; of what the driver refuses by itself, only that is known. ``most``: what
+    takes the most of an estimate of everything ("": nothing does); without it, ``wanted`` is one piece more."""
     message = f"the memory of {device} is not enough"
     if total:
-        message += f": about {size(wanted)} more are needed, {size(max(0, free))} of {size(total)} are free"
+        more = " more" if most is None else ""
+        message += f": about {size(wanted)}{more} are needed, {size(max(0, free))} of {size(total)} are free"
+        message += f"; {most}" if most else ""
     return error(
         "E741",
         message,
+        span=span,
         help=(
-            "make the network smaller, record less, or use --precision float32",
+            "make the network smaller, record less" + ("" if single else ", or use --precision float32"),
             "end what else runs on the device (nvidia-smi shows it), " + OTHERWISE,
         ),
     )

@@ -18,12 +18,11 @@ from snnlang.codegen.c_sharing import walk_nodes
 from snnlang.codegen.cuda_code import CudaCode, CudaMember
 from snnlang.codegen.cuda_layout import STRUCTS
 from snnlang.runtime.cuda_backend import Backend
-from snnlang.runtime.cuda_failure import no_memory
-from snnlang.runtime.cuda_wiring import DeviceRows, Wirer, estimate
+from snnlang.runtime.cuda_wiring import DeviceRows, Where, Wirer
 
 #: Blocks that may leave a part of a reduction, and bytes of one (``snn_partial``).
 MOST_BLOCKS: Final = 4096
-_PARTIAL: Final = 24
+PARTIAL: Final = 24
 #: Bytes for the rows of one recorder before they must leave the device, and how many rows at most.
 RECORD_BYTES: Final = 1 << 24
 RECORD_ROWS: Final = 1 << 16
@@ -42,14 +41,16 @@ STOP, STEP, LOST = 0, 1, 2
 
 
 class Memory:
-    """Addresses and sizes of what a plan names; ``real`` is the type of its real numbers."""
+    """Addresses and sizes of what a plan names; ``real`` is the type of its real numbers; ``where`` rows of synapses are made."""
 
-    def __init__(self, plan: p.Plan, backend: Backend, code: CudaCode) -> None:
-        self.plan, self.backend, self.code = plan, backend, code
+    def __init__(self, plan: p.Plan, backend: Backend, code: CudaCode, where: Where = "auto") -> None:
+        self.plan, self.backend, self.code, self.where = plan, backend, code, where
         self.real: np.dtype[Any] = np.dtype(np.float64 if plan.precision == "double" else np.float32)
         self.nbytes = 0
-        self.needs = _views(plan)
-        self._require_room()
+        self.needs = views(plan)
+        from snnlang.runtime.cuda_estimate import require
+
+        require(plan, code, backend)
         self.rows: dict[str, DeviceRows] = {}
         self._addresses: list[int] = []
         self.fields: dict[tuple[str, str], dict[str, int]] = {}
@@ -69,7 +70,7 @@ class Memory:
             if c.kind == "sparse":
                 columns, pre = name in self.needs["columns"], name in self.needs["pre"]
                 stream = plan.streams.get(c.stream)
-                self.rows[name] = wirer.build(c, stream, needs_columns=columns, needs_pre=pre)
+                self.rows[name] = wirer.build(c, stream, needs_columns=columns, needs_pre=pre, where=self.where)
                 self.nbytes += self.rows[name].nbytes
         self.lengths = {name: self._length(array) for name, array in plan.arrays.items()}
         self.arrays = {name: self.allocate(self._bytes(name)) for name in plan.arrays}
@@ -103,30 +104,6 @@ class Memory:
         self.rows, self._addresses = {}, []
 
     # --- sizes --------------------------------------------------------------------------------------------------------
-
-    def _require_room(self) -> None:
-        """E741 before anything is allocated, where what is known does not fit."""
-        needed = 0.0
-        counts: dict[str, float] = {}
-        for name, c in self.plan.connectivities.items():
-            if c.kind == "sparse":
-                columns, pre = name in self.needs["columns"], name in self.needs["pre"]
-                needed += estimate(c, needs_columns=columns, needs_pre=pre)
-                from snnlang.codegen.connectivity import count_expected
-
-                counts[name] = count_expected(c)
-            else:
-                counts[name] = float(len(c.pre_part)) * (1 if c.kind == "one_to_one" else len(c.post_part))
-        for array in self.plan.arrays.values():
-            length = math.prod(array.shape)
-            if array.connectivity is not None:
-                c = self.plan.connectivities[array.connectivity]
-                length = c.shared_size if array.shared else int(counts[c.name])
-            needed += self.dtype(array.name).itemsize * length * array.depth
-        needed += sum(4.0 * events.size * events.depth for events in self.plan.lists.values())
-        free, total = self.backend.memory()
-        if needed > free:
-            raise no_memory(self.backend.name, int(needed), free, total)
 
     def dtype(self, array: str) -> np.dtype[Any]:
         """How an array is stored."""
@@ -184,7 +161,7 @@ class Memory:
             case "array":
                 return [self.arrays[member.of]]
             case "partials":
-                fields = {"partials": self.allocate((MOST_BLOCKS + 1) * _PARTIAL)}
+                fields = {"partials": self.allocate((MOST_BLOCKS + 1) * PARTIAL)}
                 self.fields[member.name, member.kind] = fields
                 return [fields["partials"]]
         fields = self._fields(member)
@@ -237,7 +214,7 @@ class Memory:
         queue = self.plan.queues[name]
         ring = queue.depth + (name in self.code.late)
         free, _ = self.backend.memory()
-        capacity = max(1, min(self.synapses(queue.connectivity), free // QUEUE_SHARE // (4 * ring)))
+        capacity = queue_capacity(self.synapses(queue.connectivity), free, ring)
         return {
             "items": self.allocate(4 * capacity * ring),
             "counts": self.allocate(4 * ring),
@@ -276,21 +253,13 @@ class Memory:
 
     def _cuts(self, kind: str, longest: int, number: int, mean: float) -> dict[str, int]:
         """Chunk, number of chunks of the longest, and the team as a power of 2."""
-        most = min(TEAM, self.backend.block & -self.backend.block)
-        team = 0
-        while 1 << (team + 1) <= min(most, max(1, math.ceil(mean))):
-            team += 1
-        chunk = max(1, min(longest, ROUNDS << team))
-        chunks = max(1, math.ceil(longest / chunk))
-        while number * chunks >= 2**31:
-            chunk, chunks = 2 * chunk, math.ceil(longest / (2 * chunk))
-        return {f"{kind}_chunk": chunk, f"{kind}_chunks": chunks, f"{kind}_team": team}
+        return {f"{kind}_{what}": value for what, value in cuts(longest, number, mean, self.backend.block).items()}
 
     def _event_record(self, label: str) -> dict[str, int]:
         recorder = next(r for r in self.plan.recorders if r.label == label)
         assert isinstance(recorder, p.EventRecorder)
         size = self.plan.lists[recorder.list].size
-        capacity = max(FEW_EVENTS, 4 * size, min(64 * size, MANY_EVENTS))
+        capacity = event_capacity(size)
         chosen = 0
         if recorder.indices is not None:
             flags = np.zeros(max(8, size), np.uint8)
@@ -316,14 +285,14 @@ class Memory:
                 self.backend.upload(chosen, indices)
         row = max(1, width * self.dtype(recorder.array).itemsize)
         return {
-            "rows": self.allocate(row * max(2, min(RECORD_ROWS, RECORD_BYTES // row))),
+            "rows": self.allocate(row * record_rows(row)),
             "base": self.allocate(8),
             "chosen": chosen,
             "width": width,
         }
 
 
-def _views(plan: p.Plan) -> dict[str, set[str]]:
+def views(plan: p.Plan) -> dict[str, set[str]]:
     """Which views of a connectivity kernels need: columns by post neuron, the pre neuron of every synapse."""
     columns: set[str] = set()
     pre: set[str] = set()
@@ -341,4 +310,37 @@ def _views(plan: p.Plan) -> dict[str, set[str]]:
     return {"columns": columns, "pre": pre}
 
 
-__all__ = ["Memory"]
+def item_size(plan: p.Plan, array: p.Array) -> int:
+    """Bytes of one element of an array."""
+    return {"real": 8 if plan.precision == "double" else 4, "int": 4, "bool": 1}[array.type]
+
+
+def queue_capacity(synapses: int, free: int, ring: int) -> int:
+    """Synapses for which a slot of a queue has room, where so many bytes are free."""
+    return max(1, min(synapses, free // QUEUE_SHARE // (4 * ring)))
+
+
+def event_capacity(size: int) -> int:
+    """Events for which a record of a list of this size has room."""
+    return max(FEW_EVENTS, 4 * size, min(64 * size, MANY_EVENTS))
+
+
+def record_rows(row: int) -> int:
+    """How many rows of so many bytes a record of values holds."""
+    return max(2, min(RECORD_ROWS, RECORD_BYTES // row))
+
+
+def cuts(longest: int, number: int, mean: float, block: int) -> dict[str, int]:
+    """How rows (or columns) are cut: the length of a chunk, the chunks of the longest row, and the threads of a team as a power of 2."""
+    most = min(TEAM, block & -block)
+    team = 0
+    while 1 << (team + 1) <= min(most, max(1, math.ceil(mean))):
+        team += 1
+    chunk = max(1, min(longest, ROUNDS << team))
+    chunks = max(1, math.ceil(longest / chunk))
+    while number * chunks >= 2**31:
+        chunk, chunks = 2 * chunk, math.ceil(longest / (2 * chunk))
+    return {"chunk": chunk, "chunks": chunks, "team": team}
+
+
+__all__ = ["Memory", "cuts", "event_capacity", "item_size", "queue_capacity", "record_rows", "views"]

@@ -4,7 +4,7 @@ Large ones are generated there (codegen/cuda/connectivity.cuh): count the rows, 
 in any order. Small ones are made by the host and copied, which costs less than compiling, and so are listed edges.
 The rule (:func:`made_by_device`): the device, from ``DEVICE_FROM`` synapses or 64 times as many pairs to decide on.
 Both make the same synapses in the same order. Beside the result, the device needs at most half of its memory or ``ROOM`` bytes for a while.
-Refused: more than 2^31 - 1 synapses in one connectivity that is also visited by columns (E747); too little memory (E741).
+Refused: more than 2^31 - 1 synapses in one connectivity that is also visited by columns or queued (E747); too little memory (E741).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from snnlang.codegen.patterns import own_columns, turned
 from snnlang.codegen.plan import Connectivity, Stream
 from snnlang.codegen.wiring import PATTERN, Wiring, wiring
 from snnlang.codegen.wiring_cuda import wiring_text, words
-from snnlang.diagnostics import error
+from snnlang.diagnostics import SnnError
 from snnlang.frozen import dataclass
 from snnlang.runtime.cuda_backend import Backend, Module
+from snnlang.runtime.target_limits import MOST_SYNAPSES, too_many
 
 #: From so many synapses the device generates them.
 DEVICE_FROM: Final = 1 << 20
@@ -31,8 +32,8 @@ DEVICE_FROM: Final = 1 << 20
 PAIRS_EACH: Final = 64
 #: Bytes that building may need beside the result, however small that is.
 ROOM: Final = 1 << 24
-#: What the device numbers synapses with where columns name them.
-MOST: Final = 2**31 - 1
+#: What the device numbers synapses with where columns or queues name them.
+MOST: Final = MOST_SYNAPSES
 
 Where = Literal["auto", "host", "device"]
 
@@ -171,15 +172,10 @@ class _Held:
             self.release(address)
 
 
-def _refuse_columns(connectivity: Connectivity, count: int) -> None:
+def _refuse_numbers(connectivity: Connectivity, count: int) -> None:
+    """What kernels number one by one they number in 32 bits."""
     if count > MOST:
-        raise error(
-            "E747",
-            f"{connectivity.owner or connectivity.name}: {count} synapses are too many for target cuda, "
-            f"which numbers at most {MOST} of one projection by columns",
-            connectivity.span,
-            help="split the projection into several, or run with --target c",
-        )
+        raise SnnError(too_many("cuda", connectivity, count))
 
 
 def _copied(
@@ -191,10 +187,11 @@ def _copied(
     row_start = held.upload(np.asarray(built.row_start, np.int64))
     post = held.upload(built.post.astype(np.uint16 if narrow == 2 else np.int32))
     shared = held.upload(built.weight_index) if built.weight_index is not None else 0
+    if needs_pre or needs_columns:
+        _refuse_numbers(connectivity, built.n)
     pre = held.upload(built.pre_of) if needs_pre else 0
     column_start = column_synapse = column_pre = longest_column = 0
     if needs_columns:
-        _refuse_columns(connectivity, built.n)
         column_start = held.upload(np.asarray(built.column_start, np.int64))
         column_synapse = held.upload(built.column_synapse)
         column_pre = held.upload(built.pre_of[built.column_synapse])
@@ -253,8 +250,9 @@ class _Making:
         post, shared = self.place.get("post", 0) or self._post(0), self.place.get("shared", 0)
         held.release_all(but=(row_start, self.summary, post, shared))
         pre = column_start = column_synapse = column_pre = longest_column = 0
+        if needs_pre or needs_columns:
+            _refuse_numbers(self.connectivity, count)
         if needs_columns:
-            _refuse_columns(self.connectivity, count)
             column_start, column_synapse, longest_column = self._columns(count, post)
             column_pre = held.allocate(4 * count)
             self._each("snn_view_pre", count, row_start, made.pre_size, count, column_synapse, column_pre)

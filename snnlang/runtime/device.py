@@ -70,7 +70,8 @@ def make_device(
     ``auto`` is cuda where a device answers and the work is large enough for one (:func:`snnlang.runtime.cuda_choice.pays`), else c where a
     C compiler works, else numpy; it says what it had to do without (W733, W743). ``threads`` and ``math`` concern c alone; ``steps`` is the
     length of the run where it is known; ``identity`` names the plan whose code may be kept (:func:`snnlang.prepared.kept`). Raises E711 (no
-    such target), E733 to E736 (compiler; ``auto`` only on E735, our mistake) and, for cuda, E741 to E745.
+    such target), E733 to E736 (compiler; ``auto`` only on E735, our mistake), E737 and E747 (what 32 bits cannot count) and, for cuda,
+    E741 to E745.
     """
     match target:
         case "auto":
@@ -78,7 +79,7 @@ def make_device(
 
             if cuda_choice.installed() and cuda_choice.pays(plan, steps, threads):
                 try:
-                    return make_device(plan, "cuda", identity=identity)
+                    return make_device(plan, "cuda", identity=identity, steps=steps)
                 except SnnError as problem:
                     chosen = _on_processor(plan, threads, math, identity)
                     return Chosen(chosen.device, chosen.target, (cuda_choice.unused(problem), *chosen.warnings))
@@ -87,6 +88,7 @@ def make_device(
             from snnlang.runtime.cuda_choice import opened
             from snnlang.runtime.device_cuda import CudaDevice
 
+            _require_within(plan, target, steps)
             backend = opened()
 
             def printed_cuda() -> CudaCode:
@@ -96,6 +98,7 @@ def make_device(
 
             return Chosen(CudaDevice(plan, backend, kept(identity, "cuda", printed_cuda)), "cuda")
         case "c":
+            _require_within(plan, target, steps)
             from snnlang.runtime.device_c import NativeDevice
 
             def printed() -> NativeCode:
@@ -117,6 +120,15 @@ def make_device(
             raise error(
                 "E711", f"`{target}` is no target of this version", help="use auto, c, cuda, numpy or interpreter"
             )
+
+
+def _require_within(plan: Plan, target: str, steps: int | None) -> None:
+    """What the target cannot run is refused before anything is made of the plan."""
+    from snnlang.runtime.target_limits import refusals
+
+    problems = refusals(plan, target, steps)
+    if problems:
+        raise SnnError(*problems)
 
 
 def _on_processor(plan: Plan, threads: int | None, math: Literal["fast", "strict"], identity: str) -> Chosen:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.codegen.plan import Array, Plan, ValueRecorder
-from snnlang.diagnostics import error
+from snnlang.diagnostics import SnnError, error
 from snnlang.runtime.compiler import Mathematics, library
 from snnlang.runtime.native_given import pack
+from snnlang.runtime.target_limits import LAST_STEP, too_long
 from snnlang.runtime.threads import threads_for
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Values = NDArray[Any]
 
-#: Step numbers are 32-bit in C; lags and periods are added to them.
-LAST_STEP = 2**30
 #: The greatest whole number of C's arrays.
 LAST_INT = 2**31 - 1
 
@@ -109,11 +108,7 @@ class NativeDevice:
     def run(self, first_step: int, count: int) -> None:
         """Run steps first_step .. first_step + count - 1. Raises E737 (threads, length) and E805 (memory)."""
         if first_step + count > LAST_STEP:
-            raise error(
-                "E737",
-                f"the target c counts steps up to {LAST_STEP} in one run, and this one reaches step {first_step + count}",
-                help="run it in parts, make dt larger, or use --target numpy",
-            )
+            raise SnnError(too_long("c", first_step + count))
         if count > 0:
             ran = self._call.snn_run(self._model, first_step, count)
             if ran == -1:

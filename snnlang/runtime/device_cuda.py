@@ -22,7 +22,8 @@ from snnlang.codegen.c_sharing import walk_nodes
 from snnlang.codegen.cuda_layout import STRUCTS
 from snnlang.codegen.plan import EventRecorder, Fill, Launch, Plan, Reduce, SynapseReduce, ValueRecorder
 from snnlang.diagnostics import SnnError, error
-from snnlang.runtime.cuda_memory import CLOCK_WORDS, LOST, MOST_BLOCKS, STEP, STOP, Memory
+from snnlang.runtime.cuda_memory import CLOCK_WORDS, LOST, MOST_BLOCKS, STEP, STOP, Memory, record_rows
+from snnlang.runtime.target_limits import LAST_STEP, too_long
 
 if TYPE_CHECKING:
     from snnlang.codegen.cuda_code import CudaCode, CudaKernel
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
 Values = NDArray[Any]
 Way = Literal["resident", "graph"]
 
-#: Step numbers are 32-bit on the device; lags and periods are added to them.
-LAST_STEP: Final = 2**30
 #: A network is resident while no thread has more elements of a population than this.
 RESIDENT_ITEMS: Final = 4
-#: Threads of a resident block: this many times those of another one (``SNN_RESIDENT_THREADS`` of codegen/cuda/model.cuh is its most).
+#: Threads of a resident block: this many times those of another one, at most those of codegen/cuda/model.cuh (``SNN_RESIDENT_THREADS``).
 RESIDENT_BLOCK: Final = 2
+RESIDENT_THREADS: Final = 512
 #: Kernels of one graph, graphs that are started before the host looks, and blocks of a kernel for each multiprocessor.
 GRAPH_KERNELS: Final = 256
 GRAPHS_AHEAD: Final = 8
@@ -51,6 +51,31 @@ def way_of(plan: Plan, code: CudaCode, threads: int) -> Way:
     if not code.step or code.resident.items <= RESIDENT_ITEMS * threads:
         return "resident"
     return "graph"
+
+
+def blocks_of(work: int, block: int, multiprocessors: int) -> int:
+    """Blocks of an ordinary launch that can keep so many threads busy."""
+    return max(1, min(MOST_BLOCKS, BLOCKS_EACH * multiprocessors, -(-work // block)))
+
+
+def resident_blocks_of(items: int, block: int, most: int) -> int:
+    """Blocks of the resident kernel, of which the device holds ``most``."""
+    return 1 if items <= 2 * block else max(1, min(most, MOST_BLOCKS, -(-items // block)))
+
+
+def work_of(plan: Plan, memory: Memory, kernel: CudaKernel) -> int:
+    """Threads that a kernel can keep busy."""
+    work = kernel.items
+    for name, side in kernel.fans:
+        c = plan.connectivities[name]
+        fields = memory.fields[name, "snn_rows" if c.kind == "sparse" else "snn_grid"]
+        neurons = c.post_size if side == "post" else c.pre_size
+        cut = "column" if side == "post" else "row"
+        if side in ("", "queue"):
+            work = max(work, memory.synapses(name))
+        else:
+            work = max(work, neurons * fields[f"{cut}_chunks"] << fields[f"{cut}_team"])
+    return work
 
 
 class Snapshot:
@@ -70,7 +95,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Leaving:
-    """Events as step*2^32 + index, or rows of values with their steps, on their way to the host."""
+    """Events as step*2^32 + index, or rows of values with their steps, on their way into pinned memory of the host."""
 
     transfer: Transfer | None
     values: Values
@@ -79,10 +104,11 @@ class _Leaving:
 
 @dataclass(slots=True)
 class _Bank:
-    """Both halves of the memory of a record, what still leaves them, and which one the device writes."""
+    """Both halves of the memory of a record on the device and on the host, which one is written next, and what still leaves the other."""
 
     addresses: list[int]
-    transfers: list[Transfer | None] = field(default_factory=lambda: [None, None])
+    pinned: list[Values]
+    leaving: list[_Leaving] = field(default_factory=list)
     turn: int = 0
 
 
@@ -104,12 +130,12 @@ class CudaDevice:
         struct = self.memory.struct()
         assert nbytes in (0, struct.nbytes), f"the model takes {nbytes} bytes, {struct.nbytes} are given"
         backend.upload(self._model, struct)
-        self.block = min(512, RESIDENT_BLOCK * backend.block)
+        self.block = min(RESIDENT_THREADS, RESIDENT_BLOCK * backend.block)
         self.most_resident = self.module.resident_blocks("snn_resident", self.block)
         self.way: Way = way or way_of(plan, code, self.most_resident * self.block)
         self._graph: Graph | None = None
         self._recorder = {recorder.label: recorder for recorder in plan.recorders}
-        self._kept: dict[str, list[_Leaving]] = {label: [] for label in self._recorder}
+        self._kept: dict[str, list[tuple[Values, NDArray[np.int64] | None]]] = {label: [] for label in self._recorder}
         self._banks: dict[str, _Bank] = {}
         self._recorded_to = 0
         self._base = {r.label: 0 for r in plan.recorders if isinstance(r, ValueRecorder)}
@@ -155,32 +181,14 @@ class CudaDevice:
 
     # --- shapes of launches -------------------------------------------------------------------------------------------
 
-    def _work(self, kernel: CudaKernel) -> int:
-        """Threads that a kernel can keep busy."""
-        work = kernel.items
-        for name, side in kernel.fans:
-            c = self.plan.connectivities[name]
-            fields = self.memory.fields[name, "snn_rows" if c.kind == "sparse" else "snn_grid"]
-            neurons = c.post_size if side == "post" else c.pre_size
-            cut = "column" if side == "post" else "row"
-            if side in ("", "queue"):
-                work = max(work, self.memory.synapses(name))
-            else:
-                work = max(work, neurons * fields[f"{cut}_chunks"] << fields[f"{cut}_team"])
-        return work
-
     def _grid(self, kernel: CudaKernel) -> int:
         """Blocks of an ordinary launch."""
-        most = min(MOST_BLOCKS, BLOCKS_EACH * self.backend.multiprocessors)
-        return max(1, min(most, -(-self._work(kernel) // self.backend.block)))
+        return blocks_of(work_of(self.plan, self.memory, kernel), self.backend.block, self.backend.multiprocessors)
 
     @property
     def resident_grid(self) -> int:
         """Blocks of the resident kernel: one where its threads have two elements each at most, else enough for one each."""
-        items = self.code.resident.items
-        if items <= 2 * self.block:
-            return 1
-        return max(1, min(self.most_resident, MOST_BLOCKS, -(-items // self.block)))
+        return resident_blocks_of(self.code.resident.items, self.block, self.most_resident)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -188,11 +196,7 @@ class CudaDevice:
         """Run steps first_step .. first_step + count - 1. Raises E737 (length), E745 and E748 (a queue overflowed)."""
         end = first_step + count
         if end > LAST_STEP:
-            raise error(
-                "E737",
-                f"the target cuda counts steps up to {LAST_STEP} in one run, and this one reaches step {end}",
-                help="run it in parts, make dt larger, or use --target numpy",
-            )
+            raise SnnError(too_long("cuda", end))
         if first_step != self._recorded_to:
             self._empty_records()
             self._forget_marks()
@@ -219,6 +223,7 @@ class CudaDevice:
         backend.upload(memory.clock, clock)
         if self.way == "resident":
             self.module.launch("snn_resident", self.resident_grid, block=self.block, cooperative=True)
+            self._receive()
             backend.download(memory.clock, clock)
             reached = int(clock[STEP])
         else:
@@ -244,6 +249,7 @@ class CudaDevice:
                 for _ in range(-(-(stop - reached) // each)):
                     for name, grid in kernels:
                         self.module.launch(name, grid)
+            self._receive()
             self.backend.download(self.memory.clock, clock)
             reached = int(clock[CLOCK_WORDS:].max())
         return reached
@@ -382,12 +388,9 @@ class CudaDevice:
 
     def _rows(self, label: str) -> int:
         """How many rows of values a recorder holds."""
-        from snnlang.runtime.cuda_memory import RECORD_BYTES, RECORD_ROWS
-
         recorder, fields = self._recorder[label], self.memory.fields[label, "snn_value_record"]
         assert isinstance(recorder, ValueRecorder)
-        row = max(1, fields["width"] * self.memory.dtype(recorder.array).itemsize)
-        return max(2, min(RECORD_ROWS, RECORD_BYTES // row))
+        return record_rows(max(1, fields["width"] * self.memory.dtype(recorder.array).itemsize))
 
     def _rebase(self, step: int) -> None:
         """Rows of values begin anew at a step."""
@@ -434,31 +437,44 @@ class CudaDevice:
         kind = "snn_event_record" if field == "events" else "snn_value_record"
         bank = self._banks.get(label)
         if bank is None:
-            bank = self._banks[label] = _Bank([self.memory.fields[label, kind][field], self.memory.allocate(whole)])
-        into = self.backend.pinned(max(8, count * dtype.itemsize))[: count * dtype.itemsize]
+            addresses = [self.memory.fields[label, kind][field], self.memory.allocate(whole)]
+            bank = self._banks[label] = _Bank(addresses, [np.empty(0, np.uint8)] * 2)
+        self._arrive(label, bank)  # nothing, where steps ran since the last time
+        nbytes = count * dtype.itemsize
+        if bank.pinned[bank.turn].nbytes < nbytes:
+            bank.pinned[bank.turn] = self.backend.pinned(min(whole, 1 << (nbytes - 1).bit_length()))
+        into = bank.pinned[bank.turn][:nbytes]
         transfer = self.backend.start_download(bank.addresses[bank.turn], into) if count else None
-        self._kept[label].append(_Leaving(transfer, into.view(dtype), steps))
-        bank.transfers[bank.turn] = transfer
+        bank.leaving.append(_Leaving(transfer, into.view(dtype), steps))
         bank.turn = 1 - bank.turn
-        before = bank.transfers[bank.turn]
-        if before is not None:
-            before.wait()
         place = self._model + 8 * (self.memory.places[label, kind] + STRUCTS[kind].index(field))
         self.backend.upload(place, np.array([bank.addresses[bank.turn]], np.uint64))
 
-    def _left(self, label: str) -> list[_Leaving]:
-        """What has arrived from a record."""
-        kept, self._kept[label] = self._kept[label], []
-        for part in kept:
+    def _receive(self) -> None:
+        """While the device computes: what left for the host makes room in pinned memory."""
+        for label, bank in self._banks.items():
+            self._arrive(label, bank)
+
+    def _arrive(self, label: str, bank: _Bank) -> None:
+        """Wait for what leaves a record, and keep it."""
+        for part in bank.leaving:
             if part.transfer is not None:
                 part.transfer.wait()
+            self._kept[label].append((part.values.copy(), part.steps))
+        bank.leaving.clear()
+
+    def _left(self, label: str) -> list[tuple[Values, NDArray[np.int64] | None]]:
+        """What has arrived from a record, all of it."""
+        if label in self._banks:
+            self._arrive(label, self._banks[label])
+        kept, self._kept[label] = self._kept[label], []
         return kept
 
     def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """(steps, indices) of the events recorded since the last call."""
         self._take_events(label)
         # as whole numbers they are in the order of (step, index), in which the device does not append them
-        events = np.concatenate([np.empty(0, np.uint64), *(np.sort(part.values) for part in self._left(label))])
+        events = np.concatenate([np.empty(0, np.uint64), *(np.sort(values) for values, _ in self._left(label))])
         return (events >> np.uint64(32)).astype(np.int64), events.astype(np.uint32).astype(np.int32)
 
     def drain_values(self, label: str) -> tuple[NDArray[np.int64], Values]:
@@ -467,8 +483,8 @@ class CudaDevice:
         assert isinstance(recorder, ValueRecorder)
         self._take_values(label, recorder)
         kept = self._left(label)
-        steps = np.concatenate([np.empty(0, np.int64), *(part.steps for part in kept if part.steps is not None)])
-        rows = np.concatenate([np.empty(0, self.memory.dtype(recorder.array)), *(part.values for part in kept)])
+        steps = np.concatenate([np.empty(0, np.int64), *(steps for _, steps in kept if steps is not None)])
+        rows = np.concatenate([np.empty(0, self.memory.dtype(recorder.array)), *(values for values, _ in kept)])
         shape = (len(recorder.indices),) if recorder.indices is not None else self._shape(recorder.array)
         return steps, _given_out(rows).reshape(len(steps), *shape)
 
@@ -498,4 +514,4 @@ def _changing(plan: Plan) -> tuple[str, ...]:
     )
 
 
-__all__ = ["CudaDevice", "Snapshot", "way_of"]
+__all__ = ["CudaDevice", "Snapshot", "blocks_of", "resident_blocks_of", "way_of", "work_of"]

@@ -17,18 +17,21 @@ from snnlang.codegen import kernel as k
 from snnlang.codegen.derivative import number, over, plus, power, times
 from snnlang.codegen.learning_plan import LearningPlan, Link, learning_plan
 from snnlang.codegen.lower_expression import lower_expression
-from snnlang.codegen.plan import Plan
+from snnlang.codegen.plan import Connectivity, Launch, Plan
 from snnlang.codegen.random import bases, key_of, uniforms
 from snnlang.codegen.slopes import Coefficients
 from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
 from snnlang.model import expression as e
+from snnlang.model.model import Param, State
 from snnlang.model.network import Experiment
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
 from snnlang.runtime.losses import LossFunction, Outcome
+from snnlang.runtime.native_products import Native
 from snnlang.runtime.product_of import fan_in, product_of
-from snnlang.runtime.products import Product
+from snnlang.runtime.products import Product, Transposed
 
 Values = NDArray[Any]
 _ATAN = 2.0
@@ -58,8 +61,9 @@ class Learner:
         experiment: Experiment,
         plan: Plan,
         *,
-        target: Literal["c", "numpy"] = "c",
+        target: Literal["c", "numpy", "cuda"] = "c",
         threads: int = 1,
+        arrays: Arrays | None = None,
         readouts: Sequence[Readout] = (),
     ) -> None:
         assert experiment.training is not None
@@ -67,6 +71,7 @@ class Learner:
         self.training = experiment.training
         self.plan = plan
         self.target, self.threads = target, threads
+        self.arrays: Arrays = arrays or HostArrays(target, threads)
         network = experiment.network
         self.layers: LearningPlan = learning_plan(
             plan, tuple(population.path for population in network.populations), tuple(i.path for i in network.inputs)
@@ -96,6 +101,7 @@ class Learner:
         """What is trained, laid out in one array: weights, biases, then the parameters of neurons."""
         plan, projections = self.plan, {p.path: p for p in self.experiment.network.projections}
         frozen = set(self.training.freeze)
+        native = Native(plan.precision, self.threads) if self.target == "c" else None
         chosen: list[tuple[str, str, float | None, float | None]] = []
         for link in self.layers.links:
             if link.kind == "bias":
@@ -103,7 +109,11 @@ class Learner:
                 self.products[link.name] = None  # type: ignore[assignment]
             else:
                 connectivity = plan.connectivities[link.connectivity]
-                self.products[link.name], shape = product_of(link, connectivity, plan, self._device)
+                tied = projections[connectivity.owner].tied if connectivity.owner in projections else None
+                if tied is not None:  # the weight is another connection's, which trains it
+                    self.products[link.name] = self._tied(link, connectivity, tied[1])
+                    continue
+                self.products[link.name], shape = product_of(link, connectivity, plan, self._device, native)
                 owner, variable = connectivity.owner, "w"
                 if not link.weight:
                     continue
@@ -123,11 +133,12 @@ class Learner:
             chosen.append((f"{owner}.{name}", link.weight, *self._weight_bounds(owner, name)))
         weights = frozenset(array for _, array, _, _ in chosen)
         for population in self.experiment.network.populations:
-            for param in population.model.params:
-                described = self._array(population.path, param.name)
-                if param.trainable and described is not None and (population.path, param.name) not in frozen:
-                    low, high = _bounds(param)
-                    chosen.append((f"{population.path}.{param.name}", described, low, high))
+            items: list[Param | State] = [*population.model.params, *population.model.states]
+            for item in items:
+                described = self._array(population.path, item.name)
+                if item.trainable and described is not None and (population.path, item.name) not in frozen:
+                    low, high = _bounds(item)
+                    chosen.append((f"{population.path}.{item.name}", described, low, high))
         own = frozenset(array for _, array, _, _ in chosen) - weights
         self._coefficients = Coefficients(plan, own)
         self.trained: tuple[Trained, ...] = ()
@@ -147,7 +158,36 @@ class Learner:
         cells = {q.array for cell in self.layers.cells.values() for q in cell.parameters}
         self._trained_weights = weights
         self._trained_parameters = self._coefficients.reached & cells
+        carried = {c.array for cell in self.layers.cells.values() for c in cell.carried}
+        late = {link.source for link in self.layers.links if link.lag and link.source in plan.arrays}
+        self._starting = sorted(carried | late)
+        self._trained_states = self._coefficients.reached & frozenset(self._starting)
         self._own = own
+        self._again: NumpyDevice | None = None
+        if self.arrays.apart:
+            self._go_up()
+
+    def _go_up(self) -> None:
+        """Take all numbers to where they are computed with; views of the one array of parameters stay views."""
+        up = self.arrays.up
+        with self.arrays.said():
+            self.initial = {name: up(value) for name, value in self.initial.items()}
+            self.values = {name: up(value) for name, value in self.values.items()}
+            self.parameters, self.gradients = up(self.parameters), up(self.gradients)
+            for one in self.trained:
+                self.values[one.array] = self.parameters[one.start : one.stop].reshape(one.shape)
+                self._gradient_views[one.array] = self.gradients[one.start : one.stop].reshape(one.shape)
+            for name, product in self.products.items():
+                if product is not None:
+                    self.products[name] = self.arrays.product(name, product)
+
+    def _tied(self, link: Link, own: Connectivity, transposed: bool) -> Product:
+        if not transposed or own.kind == "one_to_one":
+            return product_of(link, own, self.plan, self._device)[0]
+        other = replace(
+            own, pre_part=own.post_part, post_part=own.pre_part, pre_size=own.post_size, post_size=own.pre_size
+        )
+        return Transposed(product_of(link, other, self.plan, self._device)[0])
 
     def _draw(self, link: Link, owner: str, fan: float) -> None:
         """Weights that nobody gave begin uniform within 1/sqrt(fan_in) of 0 (LeCun et al. 1998), a draw of their own for each seed."""
@@ -182,26 +222,68 @@ class Learner:
         for one in self.trained:
             if one.low is not None or one.high is not None:
                 view = self.parameters[one.start : one.stop]
-                np.clip(view, one.low, one.high, out=view)
+                self.arrays.xp.clip(view, one.low, one.high, out=view)
         self.refresh()
 
     def refresh(self) -> None:
         """Compute coefficients and initial states anew after parameters of neurons changed."""
         if not self._own:
             return
+        device = self._again = self._again or self._device_of_coefficients()
         for array in self._own:
-            self._device.write(array, self.values[array])
-        self._device.coefficients()
-        self._device.trial_start()
+            device.write(array, self.arrays.down(self.values[array]))
+        device.coefficients()
+        device.trial_start()
         for array in self._coefficients.reached - self._own:
-            self.values[array][...] = self._device.read(array)
-        for cell in self.layers.cells.values():
-            for carried in cell.carried:
-                self.initial[carried.array] = self._read(carried.array)
+            self.values[array][...] = self._up(device.read(array), self.values[array].dtype)
+        for array in self._starting:
+            self.initial[array] = self._up(np.array(device.read(array)), self.initial[array].dtype)
+
+    def _up(self, value: Any, type: Any) -> Values:
+        return self.arrays.up(np.asarray(value, type))
+
+    def _device_of_coefficients(self) -> NumpyDevice:
+        """What computes coefficients and initial states from the trained parameters, and leaves these themselves as they are."""
+        nodes = []
+        for node in self.plan.coefficients:
+            if isinstance(node, Launch) and isinstance(node.kernel.domain, k.Single | k.Each):
+                written = [s for s in k.walk_statements(node.kernel.body) if isinstance(s, k.Store | k.Accumulate)]
+                if all(isinstance(s, k.Store) for s in written) and not {s.array for s in written} <= self._own:
+                    nodes.append(node)
+        arrays = {name: array for name, array in self.plan.arrays.items() if array.connectivity is None}
+        plan = replace(
+            self.plan,
+            arrays=arrays,
+            connectivities={},
+            setup=(),
+            coefficients=tuple(nodes),
+            step=(),
+            trial_end=(),
+            recorders=(),
+        )
+        device = NumpyDevice(plan)
+        for name in arrays:
+            device.memory.arrays[name][...] = self._device.memory.arrays[name]
+        return device
 
     def named(self) -> dict[str, Values]:
-        """Every trained array by its name, as views."""
+        """Every trained array by its name, as views; on a device its arrays."""
         return {one.name: self.parameters[one.start : one.stop].reshape(one.shape) for one in self.trained}
+
+    def held(self) -> dict[str, Values]:
+        """The same on the host: what is written into them counts after :meth:`put`."""
+        return downloaded(self.arrays, self.named())
+
+    def put(self, held: Mapping[str, Values]) -> None:
+        """Take over what :meth:`held` gave, and compute what depends on it."""
+        if self.arrays.apart:
+            for name, view in self.named().items():
+                view[...] = self.arrays.up(held[name])
+        self.refresh()
+
+    def norm(self) -> float:
+        """The norm of all gradients together."""
+        return float(self.arrays.xp.linalg.norm(self.gradients.astype(np.float64)))
 
     # --- what the loss reads ------------------------------------------------------------------------------------------
 
@@ -244,13 +326,31 @@ class Learner:
 
     # --- passes -------------------------------------------------------------------------------------------------------
 
+    def readout(self, label: str) -> Readout:
+        """What a name such as ``out.v``, ``h.spikes`` or ``out.v:mean`` reads; raises E751."""
+        found = next((readout for readout in self.readouts if readout.label == label), None)
+        if found is not None:
+            return found
+        name, colon, function = label.partition(":")
+        path, _, variable = name.rpartition(".")
+        if path not in self.layers.cells or (colon and function not in ("mean", "sum", "count", "end")):
+            raise error(
+                "E751",
+                f"`{label}` names nothing that this network does",
+                help="write `POPULATION.VARIABLE`, or `POPULATION.VARIABLE:mean` (sum, count, end); populations are "
+                + ", ".join(f"`{known}`" for known in self.layers.cells),
+            )
+        output = self.output_of(path, "spike" if variable == "spikes" else variable)
+        return Readout(label, path, output, self.loss.weights_of(function) if colon else None)
+
     def engine(self, once: frozenset[str], backward: bool) -> Engine:
         key = (once, backward)
         if key not in self._engines:
-            self._engines[key] = self._engine(self.readouts, once, backward)
+            self._engines[key] = self.make_engine(self.readouts, once, backward)
         return self._engines[key]
 
-    def _engine(self, readouts: Sequence[Readout], once: frozenset[str], backward: bool) -> Engine:
+    def make_engine(self, readouts: Sequence[Readout], once: frozenset[str], backward: bool) -> Engine:
+        """Passes of this network that end in ``readouts``; ``once`` names the inputs that are the same in every step."""
         wiring = Wiring(
             self.products,
             self.values,
@@ -258,6 +358,7 @@ class Learner:
             self._trained_weights,
             self._trained_parameters,
             dict(self._gradient_views),
+            self._trained_states,
         )
         return Engine(
             self.layers,
@@ -266,12 +367,11 @@ class Learner:
             steps=self.training.steps,
             surrogate=self.surrogate(),
             once=once,
-            target=self.target,
-            threads=self.threads,
             segment=self.training.checkpoint,
             truncate=self.training.truncate,
             backward=backward,
             resets=self.training.through_reset,
+            arrays=self.arrays,
         )
 
     def surrogate(self) -> Any:
@@ -289,14 +389,14 @@ class Learner:
         made: dict[str, Values] = {}
         once: set[str] = set()
         for described in self.experiment.network.inputs:
-            value = np.asarray(x[described.path], self.real)
+            value = self._samples(x[described.path], described.span)
             size, rest = described.size, int(np.prod(value.shape[1:], dtype=np.int64))
             if rest == size:
-                made[described.path] = np.ascontiguousarray(value.reshape(value.shape[0], size))
+                made[described.path] = self.arrays.batch(described.path, value.reshape(value.shape[0], size))
                 once.add(described.path)
             elif value.ndim > 1 and value.shape[1] == self.training.steps and rest == size * self.training.steps:
                 timed = value.reshape(value.shape[0], self.training.steps, size)
-                made[described.path] = np.ascontiguousarray(timed.transpose(1, 0, 2))
+                made[described.path] = self.arrays.batch(described.path, timed.transpose(1, 0, 2))
             else:
                 shape = " x ".join(map(str, value.shape[1:]))
                 wanted = " x ".join(map(str, described.shape))
@@ -308,11 +408,35 @@ class Learner:
                 )
         return made, frozenset(once)
 
+    def _samples(self, value: Any, span: Span | None) -> Values:
+        """Samples as an array of the network's precision; those on a device stay there."""
+        if not on_device(value):
+            return np.asarray(value, self.real)
+        made: Values = self._on_device(value, span).astype(self.real, copy=False)
+        return made
+
+    def _on_device(self, value: Any, span: Span | None) -> Any:
+        """An array of a device as one of this network's device."""
+        if not self.arrays.apart:
+            raise error(
+                "E768",
+                f"the samples lie on a CUDA device, and this network computes on target {self.target}",
+                span,
+                help="give NumPy arrays (`x.get()` of CuPy, `x.cpu()` of PyTorch), or load the network with target cuda",
+            )
+        return self.arrays.xp.asarray(value)
+
+    def fetched(self, value: Any) -> Values:
+        """Data on the host, from wherever it lies."""
+        return self.arrays.down(self._on_device(value, self.training.span)) if on_device(value) else np.asarray(value)
+
     def forward(self, x: Mapping[str, Values], *, keep: bool = False) -> dict[str, Values]:
-        """The readouts of a batch by label."""
-        given, once = self.inputs(x)
-        batch = next(iter(x.values())).shape[0]
-        made = self.engine(once, keep or (once, True) in self._engines).forward(given, keep=keep, sample=self.samples)
+        """The readouts of a batch by label, on the host."""
+        with self.arrays.said():
+            given, once = self.inputs(x)
+            batch = next(iter(x.values())).shape[0]
+            engine = self.engine(once, keep or (once, True) in self._engines)
+            made = downloaded(self.arrays, engine.forward(given, keep=keep, sample=self.samples))
         if keep:
             self.samples += batch
         return made
@@ -328,16 +452,41 @@ class Learner:
                 for name, events in self.plan.lists.items()
                 if events.event == "spike" and events.owner in self.layers.cells
             ]
-            self._monitors[key] = self._engine(readouts, once, False) if readouts else None
+            self._monitors[key] = self.make_engine(readouts, once, False) if readouts else None
         monitor = self._monitors[key]
         if monitor is None:
             return {}
-        return {path: float(value.mean()) for path, value in monitor.forward(given, keep=False).items()}
+        with self.arrays.said():
+            return {path: float(value.mean()) for path, value in monitor.forward(given, keep=False).items()}
+
+    def first_not_finite(self, x: Mapping[str, Values]) -> tuple[str, int] | None:
+        """The variable of a population that is no number first, and the step (from 0); None where all are numbers."""
+        given, once = self.inputs(x)
+        readouts = [
+            Readout(f"{path}.{self.plan.arrays[name].variable}", path, name)
+            for path, cell in self.layers.cells.items()
+            for name in cell.outputs
+            if name in self.plan.arrays and self.plan.arrays[name].variable
+        ]
+        if not readouts:
+            return None
+        with self.arrays.said():
+            made = downloaded(self.arrays, self.make_engine(readouts, once, False).forward(given, keep=False))
+        found: list[tuple[int, int, str]] = []
+        for order, readout in enumerate(readouts):
+            wrong = ~np.isfinite(made[readout.label]).all((1, 2))
+            if wrong.any():
+                found.append((int(wrong.argmax()), order, readout.label))
+        if not found:
+            return None
+        step, _, label = min(found)
+        return label, step
 
     def compare(self, readouts: Mapping[str, Values], columns: Mapping[str, Values], gradient: bool = True) -> Outcome:
         """The loss of what came out."""
         weights = {
-            f"{path}.{name}": self.values[self._weight_array(path, name)] for path, name in self.loss.weight_names()
+            f"{path}.{name}": self.arrays.down(self.values[self._weight_array(path, name)])
+            for path, name in self.loss.weight_names()
         }
         return self.loss(readouts, columns, weights, gradient=gradient)
 
@@ -346,22 +495,41 @@ class Learner:
 
     def learn(self, x: Mapping[str, Values], columns: Mapping[str, Values]) -> Outcome:
         """Forward, loss and backward of one batch: ``gradients`` are those of the mean loss."""
-        given, once = self.inputs(x)
-        batch = next(iter(x.values())).shape[0]
-        engine = self.engine(once, True)
-        readouts = engine.forward(given, sample=self.samples)
-        self.samples += batch
-        outcome = self.compare(readouts, columns)
-        made = engine.backward(outcome.adjoints)
-        self._coefficients.back(self.values, made)
-        for array in self._own:
-            self._gradient_views[array][...] = np.asarray(made[array]).reshape(self._gradient_views[array].shape)
-        for label, adjoint in outcome.weights.items():
-            path, _, variable = label.rpartition(".")
-            array = self._weight_array(path, variable)
-            if array in self._gradient_views:
-                self._gradient_views[array] += np.asarray(adjoint).reshape(self._gradient_views[array].shape)
+        with self.arrays.said():
+            given, once = self.inputs(x)
+            batch = next(iter(x.values())).shape[0]
+            engine = self.engine(once, True)
+            readouts = downloaded(self.arrays, engine.forward(given, sample=self.samples))
+            self.samples += batch
+            outcome = self.compare(readouts, columns)
+            self.backward(engine, outcome.adjoints)
+            for label, adjoint in outcome.weights.items():
+                path, _, variable = label.rpartition(".")
+                array = self._weight_array(path, variable)
+                if array in self._gradient_views:
+                    view = self._gradient_views[array]
+                    view += self._up(adjoint, self.real).reshape(view.shape)
         return outcome
+
+    def backward(self, engine: Engine, adjoints: Mapping[str, Values]) -> None:
+        """Fill ``gradients`` from the derivatives of a loss by the readouts of the forward pass that ``engine`` went last.
+
+        From coefficients to the parameters that they are made of is little work, done on the host."""
+        made = engine.backward({label: self.arrays.up(value) for label, value in adjoints.items()})
+        if not self._own:
+            return
+        names = {q.array for cell, _, _ in self._coefficients.cells for q in cell.parameters}
+        values = {name: self.arrays.down(self.values[name]) for name in sorted(names | self._own)}
+        found = {name: self.arrays.down(value) for name, value in made.items() if name in self._coefficients.reached}
+        self._coefficients.back(values, found)
+        for array in self._own:
+            view = self._gradient_views[array]
+            view[...] = self._up(found[array], self.real).reshape(view.shape)
+
+
+def on_device(value: Any) -> bool:
+    """Whether an array lies on a CUDA device: CuPy's, PyTorch's and others say so alike."""
+    return not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__")
 
 
 class _Margin:

@@ -9,7 +9,8 @@ over the steps, (batch, size).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,10 @@ from snnlang.codegen.learning_plan import Layer, LearningPlan, Link
 from snnlang.codegen.passes import KEPT, OUT, Passes, passes
 from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, forward_slots
 from snnlang.frozen import dataclass
-from snnlang.runtime.pass_runner import NativeRunner, NumpyRunner, Pass, Runner, blocks
-from snnlang.runtime.products import Product
+from snnlang.runtime.learning_arrays import Arrays, HostArrays
+from snnlang.runtime.pass_runner import Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
+from snnlang.runtime.products import Dense, Product
+from snnlang.runtime.windows import Pool
 
 Values = NDArray[Any]
 _MODES: tuple[Mode, ...] = ("each", "sum")
@@ -43,7 +46,8 @@ class Readout:
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What the engine is given beside the plan: how each link multiplies, the numbers of all arrays, which weights and parameters are
-    trained, and where their gradients go (arrays of the same shapes; those that are not given are made)."""
+    trained, and where their gradients go (arrays of the same shapes; those that are not given are made). ``trained_states`` are
+    states whose initial values are asked for, one for each neuron."""
 
     products: Mapping[str, Product]
     values: Mapping[str, Values]
@@ -51,6 +55,7 @@ class Wiring:
     trained_weights: frozenset[str]
     trained_parameters: frozenset[str]
     gradients: Mapping[str, Values]
+    trained_states: frozenset[str] = frozenset()
 
 
 class _CellRun:
@@ -69,7 +74,7 @@ class _CellRun:
         self.infer_slots: tuple[Slot, ...] = ()
         self.backward_slots: tuple[Slot, ...] = ()
 
-    @property
+    @cached_property
     def flat(self) -> bool:
         """Whether neurons of all samples may be counted through: no parameter differs between them and nothing is drawn."""
         draws = any(isinstance(e, k.Draw) for let in self.cell.body for e in k.walk(let.value))
@@ -100,7 +105,11 @@ class Engine:
         backward: bool = True,
         resets: bool = True,
         want_inputs: bool = False,
+        arrays: Arrays | None = None,
     ) -> None:
+        self.arrays: Arrays = arrays or HostArrays(target, threads)
+        self.xp = self.arrays.xp
+        self._constants: dict[bytes, Values] = {}
         self.resets = resets
         self.want_inputs = want_inputs
         self.input_gradients: dict[str, Values] = {}
@@ -124,9 +133,31 @@ class Engine:
         self._runs = {path: _CellRun(path, cell) for path, cell in learning.cells.items() if path not in self.folded}
         self._layers = [layer for layer in learning.layers if not set(layer.cells) & set(self.folded)]
         self._modes()
-        self._runner = self._make_runner(surrogate, target, threads, backward)
+        self._runner = self._make_runner(surrogate, backward)
         self._buffers: dict[tuple[str, tuple[int, ...]], Values] = {}
         self._batch = 0
+        self._whole = self._written_whole()
+        self._empty: set[str] = set()  # gradients that the next product fills instead of adding to them
+        self._blank: set[tuple[str, str]] = set()  # the same of adjoints of what was sent
+        self._reusable()
+        self._prepared: dict[str, Prepared] = {}  # the arrays of a pass, as long as they stay where they are
+
+    def _written_whole(self) -> frozenset[str]:
+        """Weights of one link alone, a matrix product: its gradient is written whole, and need not be cleared before."""
+        used = [link.weight for link in self._links if link.weight]
+        return frozenset(
+            link.weight
+            for link in self._links
+            if link.kind != "bias" and isinstance(self.wiring.products[link.name], Dense) and used.count(link.weight) == 1
+        )
+
+    def _add_gradient(self, link: Link, sent: Values, arrived: Values) -> None:
+        product, total = self.wiring.products[link.name], self.gradients[link.weight]
+        if link.weight in self._empty and isinstance(product, Dense):
+            self._empty.discard(link.weight)
+            product.gradient(sent, arrived, total, False)
+        else:
+            product.gradient(sent, arrived, total)
 
     # --- linear readouts are folded -----------------------------------------------------------------------------------
 
@@ -144,6 +175,8 @@ class Engine:
             if cell is None or path in sends or not alone or readout.weights is None:
                 continue
             if not _is_filter(cell, self.wiring.trained_parameters) or len(cell.inputs) != 1:
+                continue
+            if any(carried.array in self.wiring.trained_states for carried in cell.carried):
                 continue
             links = [link for link in self.learning.links if link.after == path]
             taken = {(r.population, r.output) for r in self.readouts}
@@ -236,7 +269,7 @@ class Engine:
             return "each"
         return self._form[link.source]
 
-    def _make_runner(self, surrogate: Callable[[k.Expr], k.Expr], target: str, threads: int, backward: bool) -> Runner:
+    def _make_runner(self, surrogate: Callable[[k.Expr], k.Expr], backward: bool) -> Runner:
         every: list[Pass] = []
         for number, (path, run) in enumerate(self._runs.items()):
             cell = run.cell
@@ -258,9 +291,33 @@ class Engine:
                 every.append(Pass(f"{name}_forward", run.passes.forward, run.forward_slots, False))
                 every.append(Pass(f"{name}_backward", run.passes.backward, run.backward_slots, True))
         offset = float(self.plan.time_offset)
-        if target == "c":
-            return NativeRunner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset, threads)
-        return NumpyRunner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset)
+        self._cycles = self._whole_cycles()
+        cycles = tuple(self._cycles.values())
+        return self.arrays.runner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset, cycles)
+
+    def _whole_cycles(self) -> dict[str, Cycle]:
+        """Cycles that are called as wholes, by their first population."""
+        found: dict[str, Cycle] = {}
+        for layer in self._layers:
+            if layer.links and all(self.arrays.fuses(self.wiring.products[link.name]) for link in layer.links):
+                number = {path: place for place, path in enumerate(layer.cells)}
+                names = tuple(self._runs[path].name for path in layer.cells)  # type: ignore[attr-defined]
+                links = tuple((number[link.before], number[link.after]) for link in layer.links)
+                found[layer.cells[0]] = Cycle(f"cycle{len(found)}", names, links)
+        return found
+
+    def memory(self, batch: int) -> int:
+        """About how many bytes a batch of so many samples takes beside parameters: states, arrivals, what was sent, what is kept, and
+        the adjoints of all of them."""
+        rows = 0
+        for run in self._runs.values():
+            each = self.segment * run.cell.size
+            slots = (*(run.forward_slots or run.infer_slots), *run.backward_slots)
+            rows += sum(each for slot in slots if slot.kind == "each" and slot.array not in run.cell.inputs)
+            rows += 2 * sum(each if "each" in modes else run.cell.size for modes in run.input_modes.values())
+            rows += sum(run.cell.size for slot in slots if slot.kind in ("carried", "once", "sum"))
+        rows += sum(self.steps * self._runs[r.population].cell.size for r in self.readouts if r.label in self._collected)
+        return rows * batch * self.real.itemsize
 
     # --- buffers ------------------------------------------------------------------------------------------------------
 
@@ -268,9 +325,19 @@ class Engine:
         key = (name, shape)
         found = self._buffers.get(key)
         if found is None:
-            found = self._buffers[key] = np.zeros(shape, self.real if type is None else type)
+            found = self._buffers[key] = self.xp.zeros(shape, self.real if type is None else type)
         elif zero:
             found[...] = 0
+        return found
+
+    def _fixed(self, value: Values) -> Values:
+        """A small array that never changes, where the engine computes."""
+        if self.xp is np:
+            return value
+        key = str((value.dtype, value.shape)).encode() + value.tobytes()
+        found = self._constants.get(key)
+        if found is None:
+            found = self._constants[key] = self.arrays.up(value)
         return found
 
     def _signal(self, path: str, output: str) -> Values:
@@ -282,6 +349,15 @@ class Engine:
         steps = (self.segment,) if mode == "each" else ()
         return self._buffer(f"{target}@{mode}", *steps, self._batch, size)
 
+    @property
+    def runs(self) -> Mapping[str, _CellRun]:
+        """The populations that go through passes, those of :attr:`folded` left out."""
+        return self._runs
+
+    def buffer_bytes(self) -> int:
+        """Bytes of all arrays that the passes so far asked for."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     # --- forward ------------------------------------------------------------------------------------------------------
 
     def forward(self, inputs: Mapping[str, Values], *, keep: bool = True, sample: int = 0) -> dict[str, Values]:
@@ -291,17 +367,19 @@ class Engine:
         if batch != self._batch:
             self._buffers = {}
             self._batch = batch
+            self.arrays.require(self.memory(batch))
         self._inputs, self._sample = dict(inputs), sample
+        self._prepared.clear()
         self._start()
         results: dict[str, Values] = {}
         for readout in self.readouts:
             if readout.population in self.folded:
                 size = self.learning.cells[readout.population].size
                 base = self.folded[readout.population][1].astype(self.real)
-                results[readout.label] = np.broadcast_to(base, (batch, size)).copy()
+                results[readout.label] = self.xp.broadcast_to(self._fixed(base), (batch, size)).copy()
             elif readout.label in self._collected:
                 size = self._runs[readout.population].cell.size
-                results[readout.label] = np.empty((self.steps, batch, size), self.real)
+                results[readout.label] = self.xp.empty((self.steps, batch, size), self.real)
         segments = self._segments()
         self._states: list[dict[str, Values]] = []
         for number, (first, last) in enumerate(segments):
@@ -318,8 +396,8 @@ class Engine:
                 run = self._runs[readout.population]
                 results[readout.label] = self._buffer(f"{run.path}/{readout.output}@sum", batch, run.cell.size).copy()
             elif readout.weights is not None:
-                weights = np.asarray(readout.weights, self.real)
-                results[readout.label] = np.tensordot(weights, results[readout.label], 1)
+                weights = self._fixed(np.asarray(readout.weights, self.real))
+                results[readout.label] = self.xp.tensordot(weights, results[readout.label], 1)
         return results
 
     def _move_heads(self) -> None:
@@ -360,17 +438,21 @@ class Engine:
             for c in run.cell.carried:
                 initial = self.wiring.initial.get(c.array)
                 state = self._state(run, c.name)
-                state[...] = 0 if initial is None else np.asarray(initial).reshape(-1, run.cell.size)[-1]
+                state[...] = 0 if initial is None else self.xp.asarray(initial).reshape(-1, run.cell.size)[-1]
             for output, modes in run.output_modes.items():
-                if "each" in modes:
-                    self._signal(run.path, output)[: self._deepest] = 0
+                if "each" in modes and self._deepest:  # what arrives late was there before the first step
+                    initial = self.wiring.initial.get(output) if output in self.plan.arrays else None
+                    head = self._signal(run.path, output)[: self._deepest]
+                    head[...] = 0 if initial is None else self.xp.asarray(initial).reshape(-1, run.cell.size)[-1]
                 if "sum" in modes:
                     self._buffer(f"{run.path}/{output}@sum", self._batch, run.cell.size, zero=True)
 
     def _forward_segment(self, first: int, last: int, keep: bool, results: dict[str, Values] | None) -> None:
         for layer in self._layers:
             self._arrive(layer, first, last)
-            if layer.links:
+            if layer.links and layer.cells[0] in self._cycles:
+                self._cycle(layer, first, last, "forward" if keep else "infer")
+            elif layer.links:
                 for step in range(first, last):
                     for path in layer.cells:
                         self._arrive_inside(layer, path, step - first)
@@ -415,14 +497,15 @@ class Engine:
             raise AssertionError("a readout of a late or shared signal is not folded")
         value = self._inputs[link.source]
         if self._form[link.source] == "once":
-            return np.asarray(value * self.real.type(weights.sum()))
-        return np.tensordot(weights.astype(self.real), value, 1)
+            return value * self.real.type(weights.sum())  # type: ignore[no-any-return]
+        made: Values = self.xp.tensordot(self._fixed(weights.astype(self.real)), value, 1)
+        return made
 
     def _into_population(self, path: str) -> list[Link]:
         return [link for link in self._links if link.after == path]
 
     def _weight(self, link: Link) -> Values:
-        return self.wiring.values[link.weight] if link.weight else np.ones(1, self.real)
+        return self.wiring.values[link.weight] if link.weight else self._fixed(np.ones(1, self.real))
 
     def _rows(self, link: Link, first: int, count: int) -> tuple[Values, bool]:
         """What a link sends in a segment: ((count, batch, size), False), or ((batch, size), True) when it is the same in every step."""
@@ -487,33 +570,14 @@ class Engine:
     def _cell(self, run: _CellRun, origin: int, first: int, last: int, keep: bool) -> None:
         """Call a cell's forward pass for some steps of the segment that begins at ``origin``."""
         slots = run.forward_slots if keep else run.infer_slots
-        given: list[Values] = [self._forward_slot(run, slot, origin) for slot in slots]
         batch, size = (1, self._batch * run.cell.size) if run.flat else (self._batch, run.cell.size)
         if run.still:
             first, last = origin, origin + 1
         name = f"{run.name}_{'forward' if keep else 'infer'}"  # type: ignore[attr-defined]
-        self._call(name, slots, given, batch, size, first, last, origin)
-
-    def _call(
-        self,
-        name: str,
-        slots: Sequence[Slot],
-        given: list[Values],
-        batch: int,
-        size: int,
-        first: int,
-        last: int,
-        origin: int,
-    ) -> None:
-        shaped: list[Values] = []
-        for slot, value in zip(slots, given):
-            if slot.kind in ("carried", "once", "sum"):
-                shaped.append(value.reshape(batch, size))
-            elif slot.kind == "each":
-                shaped.append(value.reshape(value.shape[0], batch, size))
-            else:
-                shaped.append(value)
-        self._runner.run(name, shaped, batch, size, first, last, origin, self._sample)
+        if name not in self._prepared:
+            given: list[Values] = [self._forward_slot(run, slot, origin) for slot in slots]
+            self._prepared[name] = _prepare(slots, given, batch, size)
+        self._runner.run(name, self._prepared[name], batch, size, first, last, origin, self._sample)
 
     def _forward_slot(self, run: _CellRun, slot: Slot, origin: int) -> Values:
         size = run.cell.size
@@ -523,7 +587,7 @@ class Engine:
             case "parameter":
                 return self._parameter(run, slot)
             case "weights":
-                return run.weights[slot.array.removesuffix(OUT)]
+                return self._fixed(run.weights[slot.array.removesuffix(OUT)])
             case "sum":
                 return self._buffer(f"{run.path}/{slot.array.removesuffix(OUT)}@sum", self._batch, size)
             case "once":
@@ -541,7 +605,7 @@ class Engine:
             value = value.astype(np.int32)
         if index is None or value.size == run.cell.size:
             return value
-        return value.reshape(-1)[_indices(index, run.cell.size)]
+        return value.reshape(-1)[self._fixed(_indices(index, run.cell.size))]
 
     # --- backward -----------------------------------------------------------------------------------------------------
 
@@ -551,17 +615,28 @@ class Engine:
         With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs.
         """
         self.gradients = {}
+        self._empty.clear()
         for name in sorted(self.wiring.trained_weights | self.wiring.trained_parameters):
             given = self.wiring.gradients.get(name)
-            self.gradients[name] = np.zeros_like(self.wiring.values[name]) if given is None else given
-            self.gradients[name][...] = 0
+            self.gradients[name] = self.xp.zeros_like(self.wiring.values[name]) if given is None else given
+            if name in self._whole:
+                self._empty.add(name)
+            else:
+                self.gradients[name][...] = 0
+        for run in self._runs.values():
+            for carried in run.cell.carried:
+                if carried.array in self.wiring.trained_states:
+                    self.gradients[carried.array] = self.xp.zeros(run.cell.size, self.real)
+            for output in run.output_modes:
+                if output in self.wiring.trained_states:
+                    self.gradients[output] = self.xp.zeros(run.cell.size, self.real)
         if self.want_inputs:
-            self.input_gradients = {name: np.zeros_like(self._inputs[name]) for name in self.learning.inputs}
+            self.input_gradients = {name: self.xp.zeros_like(self._inputs[name]) for name in self.learning.inputs}
         for run in self._runs.values():
             for name in run.passes.turned:
                 self._buffer(f"turned {name}", self._batch, run.cell.size, zero=True)
             for output in run.output_modes:
-                if "each" in run.adjoint_modes[output]:
+                if "each" in run.adjoint_modes[output] and self._deepest:
                     self._bar(run.path, output)[...] = 0
                 if "sum" in run.adjoint_modes[output]:
                     self._buffer(f"{run.path}/{output}@sum{BAR}", self._batch, run.cell.size, zero=True)
@@ -580,19 +655,65 @@ class Engine:
                     value[...] = self._states[number][name]
                 self._forward_segment(first, last, True, None)
             self._backward_segment(first, last, adjoints)
+            if number == 0:
+                self._begin()
             if self.truncate is not None:
                 for run in self._runs.values():
                     for name in run.passes.turned:
                         self._buffer(f"turned {name}", self._batch, run.cell.size, zero=True)
         return self.gradients
 
+    def _begin(self) -> None:
+        """What is carried back to the beginning is the gradient of the initial states."""
+        for run in self._runs.values():
+            for carried in run.cell.carried:
+                if carried.array in self.wiring.trained_states and carried.name in run.passes.turned:
+                    self.gradients[carried.array] += self._buffer(f"turned {carried.name}", self._batch, run.cell.size).sum(0)
+            for output, modes in run.adjoint_modes.items():
+                if output in self.wiring.trained_states and "each" in modes and self._deepest:
+                    self.gradients[output] += self._bar(run.path, output)[: self._deepest].sum((0, 1))
+
     def _bar(self, path: str, output: str) -> Values:
+        """The adjoints of what was sent: in the place of what was sent, where nobody reads that again."""
+        if (path, output) in self._spent:
+            return self._signal(path, output)
         size = self._runs[path].cell.size
         return self._buffer(f"{path}/{output}{BAR}", self._deepest + self.segment, self._batch, size)
 
+    def _input_bar(self, target: str, run: _CellRun) -> Values:
+        """The adjoints of what arrived in every step, likewise."""
+        if target in self._used_up:
+            return self._input(target, "each", run.cell.size)
+        return self._buffer(f"{target}@each{BAR}", self.segment, self._batch, run.cell.size)
+
+    def _reusable(self) -> None:
+        """Which signals and inputs the backward pass does not read: their adjoints need no memory of their own."""
+        again = {path: {slot.array for slot in run.backward_slots} for path, run in self._runs.items()}
+        read = {(readout.population, readout.output) for readout in self.readouts}
+        self._used_up = frozenset(
+            name for path, run in self._runs.items() for name in run.cell.inputs if name not in again[path]
+        )
+        sent: dict[tuple[str, str], list[Link]] = {}
+        for link in self._links:
+            sent.setdefault((link.before, link.source), []).append(link)
+        self._spent = frozenset(
+            (path, output)
+            for path, run in self._runs.items()
+            for output in run.output_modes
+            if not self._deepest
+            and not run.still
+            and (path, output) not in read
+            and output + OUT not in again[path]
+            and all(self._needs_no_signal(link) for link in sent.get((path, output), ()))
+        )
+
+    def _needs_no_signal(self, link: Link) -> bool:
+        product = self.wiring.products[link.name] if link.kind != "bias" else None
+        return isinstance(product, Pool) and not product.greatest and link.weight not in self.wiring.trained_weights
+
     def _turn_folded(self, readout: Readout, adjoint: Values) -> None:
         weights, _ = self.folded[readout.population]
-        adjoint = np.ascontiguousarray(adjoint, self.real)
+        adjoint = self.xp.ascontiguousarray(adjoint, self.real)
         for link in self._into_population(readout.population):
             if self.want_inputs and link.kind != "bias" and link.before in self.learning.inputs:
                 self._leave_folded(link, weights, adjoint)
@@ -604,7 +725,7 @@ class Engine:
                 continue
             product = self.wiring.products[link.name]
             if link.weight in self.gradients:
-                product.gradient(self._summed(link, weights), adjoint, self.gradients[link.weight])
+                self._add_gradient(link, self._summed(link, weights), adjoint)
             if link.before in self._runs:
                 run = self._runs[link.before]
                 target = self._buffer(f"{run.path}/{link.source}@sum{BAR}", self._batch, run.cell.size)
@@ -616,6 +737,9 @@ class Engine:
             for output, modes in run.adjoint_modes.items():
                 if "each" not in modes:
                     continue
+                if not head:
+                    self._blank.add((path, output))
+                    continue
                 bars = self._bar(path, output)
                 late = bars[:head].copy()
                 bars[...] = 0
@@ -624,12 +748,13 @@ class Engine:
         for readout in self.readouts:
             if readout.label not in self._collected:
                 continue
+            self._clear(readout.population, readout.output)
             bars = self._bar(readout.population, readout.output)
             adjoint = adjoints[readout.label]
             if readout.weights is None:
                 bars[head : head + count] += adjoint[first:last]
             else:
-                weights = np.asarray(readout.weights, self.real)[first:last]
+                weights = self._fixed(np.asarray(readout.weights, self.real))[first:last]
                 bars[head : head + count] += weights[:, None, None] * adjoint
         for layer in reversed(self._layers):
             for path in layer.cells:
@@ -637,12 +762,10 @@ class Engine:
                     if "once" in modes:
                         self._buffer(f"{name}@once{BAR}", self._batch, self._runs[path].cell.size, zero=True)
             if layer.links:
-                for step in range(last - 1, first - 1, -1):
-                    for path in reversed(layer.cells):
-                        self._turn(self._runs[path], first, step, step + 1)
-                        for link in layer.links:
-                            if link.after == path:
-                                self._turn_inside(link, step - first)
+                if layer.cells[0] in self._cycles:
+                    self._cycle(layer, first, last, "backward")
+                else:
+                    self._turn_steps(layer, first, last)
                 for link in layer.links:
                     self._weigh(link, first, count)
             else:
@@ -650,14 +773,62 @@ class Engine:
                     self._turn(self._runs[path], first, first, last)
             self._leave(layer, first, count)
 
+    def _turn_steps(self, layer: Layer, first: int, last: int) -> None:
+        for step in range(last - 1, first - 1, -1):
+            for path in reversed(layer.cells):
+                self._turn(self._runs[path], first, step, step + 1)
+                for link in layer.links:
+                    if link.after == path:
+                        self._turn_inside(link, step - first)
+
+    def _cycle(self, layer: Layer, first: int, last: int, turn: Literal["infer", "forward", "backward"]) -> None:
+        """A cycle through the steps of a segment in one call."""
+        cycle, back = self._cycles[layer.cells[0]], turn == "backward"
+        runs = [self._runs[path] for path in layer.cells]
+        slots: list[list[Values]] = []
+        partial: list[tuple[_CellRun, str, Values]] = []
+        for run in runs:
+            if back:
+                for output in run.adjoint_modes:
+                    self._clear(run.path, output)
+                given, own = self._backward_slots(run, run.cell.size)
+                partial += [(run, name, value) for name, value in own]
+            else:
+                wanted = run.forward_slots if turn == "forward" else run.infer_slots
+                given = [self._forward_slot(run, slot, first) for slot in wanted]
+            slots.append(given)
+        links: list[tuple[Values, Values, Values, int, int]] = []
+        head = self._deepest
+        for link in layer.links:
+            before, after = self._runs[link.before].cell.size, self._runs[link.after].cell.size
+            matrix = self.wiring.products[link.name].matrix(self._weight(link))  # type: ignore[attr-defined]
+            if back:
+                arrived = self._input_bar(link.target, self._runs[link.after])
+                turned = self.xp.ascontiguousarray(matrix.T)
+                links.append((arrived, turned, self._bar(link.before, link.source)[head:], after, link.lag))
+            else:
+                signal = self._signal(link.before, link.source)[head:]
+                links.append((signal, matrix, self._input(link.target, "each", after), before, link.lag))
+        sizes = [run.cell.size for run in runs]
+        runner = cast(CycleRunner, self._runner)
+        runner.cycle(f"{cycle.name}_{turn}", slots, sizes, links, self._batch, first, last, first, self._sample)
+        for run, name, value in partial:
+            self._add_parameter(run, name, value)
+
+    def _clear(self, path: str, output: str) -> None:
+        """Adjoints that nothing was written to yet are 0."""
+        if (path, output) in self._blank:
+            self._blank.discard((path, output))
+            self._bar(path, output)[...] = 0
+
     def _leave_folded(self, link: Link, weights: Values, adjoint: Values) -> None:
         """The same for an input that goes straight into a folded readout."""
-        made = np.zeros((self._batch, self._inputs[link.source].shape[-1]), self.real)
+        made = self.xp.zeros((self._batch, self._inputs[link.source].shape[-1]), self.real)
         self.wiring.products[link.name].transpose(adjoint, self._weight(link), made, True, None)
         if self._form[link.source] == "once":
             self.input_gradients[link.source] += made * self.real.type(weights.sum())
         else:
-            self.input_gradients[link.source] += weights.astype(self.real)[:, None, None] * made
+            self.input_gradients[link.source] += self._fixed(weights.astype(self.real))[:, None, None] * made
 
     def _leave_network(self, link: Link, run: _CellRun, first: int, count: int) -> None:
         """What the loss says about the network's input."""
@@ -667,32 +838,44 @@ class Engine:
             arrived = self._buffer(f"{link.target}@once{BAR}", self._batch, run.cell.size)
             product.transpose(arrived, self._weight(link), total, True, given)
             return
-        arrived = self._buffer(f"{link.target}@each{BAR}", self.segment, self._batch, run.cell.size)[:count]
+        arrived = self._input_bar(link.target, run)[:count]
         rows = arrived.reshape(-1, run.cell.size)
         target = total[first : first + count].reshape(rows.shape[0], -1)
         sent = given[first : first + count].reshape(rows.shape[0], -1)
         product.transpose(rows, self._weight(link), target, True, sent)
 
     def _turn(self, run: _CellRun, origin: int, first: int, last: int) -> None:
-        slots = run.backward_slots
+        for output in run.adjoint_modes:
+            self._clear(run.path, output)
+        slots, name = run.backward_slots, f"{run.name}_backward"  # type: ignore[attr-defined]
         batch, size = (1, self._batch * run.cell.size) if run.flat else (self._batch, run.cell.size)
+        if run.still:
+            first, last = origin, origin + 1
+        if name in self._prepared:
+            self._runner.run(name, self._prepared[name], batch, size, first, last, origin, self._sample)
+            return
+        given, partial = self._backward_slots(run, size)
+        prepared = _prepare(slots, given, batch, size)
+        if not partial:
+            self._prepared[name] = prepared
+        self._runner.run(name, prepared, batch, size, first, last, origin, self._sample)
+        for parameter, value in partial:
+            self._add_parameter(run, parameter, value)
+
+    def _backward_slots(self, run: _CellRun, size: int) -> tuple[list[Values], list[tuple[str, Values]]]:
+        """The arrays of a backward pass, and those of them in which the gradients of parameters are summed."""
         partial: list[tuple[str, Values]] = []
         given: list[Values] = []
-        for slot in slots:
+        for slot in run.backward_slots:
             if slot.kind == "gradient":
-                name = slot.array.removesuffix(BAR)
-                value = np.zeros(
+                value = self.xp.zeros(
                     blocks(size) if slot.single else run.cell.size, np.float64 if slot.single else self.real
                 )
-                partial.append((name, value))
+                partial.append((slot.array.removesuffix(BAR), value))
                 given.append(value)
             else:
                 given.append(self._backward_slot(run, slot))
-        if run.still:
-            first, last = origin, origin + 1
-        self._call(f"{run.name}_backward", slots, given, batch, size, first, last, origin)  # type: ignore[attr-defined]
-        for name, value in partial:
-            self._add_parameter(run, name, value)
+        return given, partial
 
     def _add_parameter(self, run: _CellRun, name: str, value: Values) -> None:
         total = self.gradients[name]
@@ -702,8 +885,8 @@ class Engine:
         elif total.size == value.size:
             total += value.reshape(total.shape)
         else:
-            group = _indices(parameter.index, run.cell.size)
-            total += np.bincount(group, value, total.size).reshape(total.shape).astype(total.dtype)
+            group = self._fixed(_indices(parameter.index, run.cell.size))
+            total += self.xp.bincount(group, value, total.size).reshape(total.shape).astype(total.dtype)
 
     def _backward_slot(self, run: _CellRun, slot: Slot) -> Values:
         size = run.cell.size
@@ -714,7 +897,7 @@ class Engine:
             case "parameter":
                 return self._parameter(run, slot)
             case "weights":
-                return run.weights[plain]
+                return self._fixed(run.weights[plain])
             case "sum":
                 return self._buffer(f"{run.path}/{plain}@sum{BAR}", self._batch, size)
             case "once":
@@ -725,13 +908,13 @@ class Engine:
             return self._input(slot.array, "each", size)
         if slot.array.endswith(BAR):
             if plain in run.cell.inputs:
-                return self._buffer(f"{plain}@each{BAR}", self.segment, self._batch, size)
+                return self._input_bar(plain, run)
             return self._bar(run.path, plain)[self._deepest :]
         return self._buffer(slot.array, self.segment, self._batch, size)
 
     def _turn_inside(self, link: Link, at: int) -> None:
-        size = self._runs[link.after].cell.size
-        arrived = self._buffer(f"{link.target}@each{BAR}", self.segment, self._batch, size)[at]
+        arrived = self._input_bar(link.target, self._runs[link.after])[at]
+        self._clear(link.before, link.source)
         target = self._bar(link.before, link.source)[self._deepest + at - link.lag]
         sent = self._signal(link.before, link.source)[self._deepest + at - link.lag]
         self.wiring.products[link.name].transpose(arrived, self._weight(link), target, True, sent)
@@ -751,9 +934,9 @@ class Engine:
         if still:
             arrived = self._buffer(f"{link.target}@once{BAR}", self._batch, size)
         else:
-            arrived = self._buffer(f"{link.target}@each{BAR}", self.segment, self._batch, size)[:count]
+            arrived = self._input_bar(link.target, self._runs[link.after])[:count]
         rows = arrived.reshape(-1, size)
-        self.wiring.products[link.name].gradient(sent.reshape(rows.shape[0], -1), rows, self.gradients[link.weight])
+        self._add_gradient(link, sent.reshape(rows.shape[0], -1), rows)
 
     def _leave(self, layer: Layer, first: int, count: int) -> None:
         """From the adjoints of a layer's inputs to those of weights and of what was sent from outside."""
@@ -773,6 +956,7 @@ class Engine:
                     product = self.wiring.products[link.name]
                     if source.still and not link.lag:
                         arrived = self._buffer(f"{name}@once{BAR}", self._batch, run.cell.size)
+                        self._clear(link.before, link.source)
                         product.transpose(
                             arrived,
                             self._weight(link),
@@ -781,12 +965,27 @@ class Engine:
                             self._signal(link.before, link.source)[self._deepest],
                         )
                         continue
-                    arrived = self._buffer(f"{name}@each{BAR}", self.segment, self._batch, run.cell.size)[:count]
+                    arrived = self._input_bar(name, run)[:count]
                     begin = self._deepest - link.lag
                     target = self._bar(link.before, link.source)[begin : begin + count]
                     rows = arrived.reshape(-1, run.cell.size)
                     sent = self._signal(link.before, link.source)[begin : begin + count].reshape(rows.shape[0], -1)
-                    product.transpose(rows, self._weight(link), target.reshape(rows.shape[0], -1), True, sent)
+                    add = (link.before, link.source) not in self._blank
+                    self._blank.discard((link.before, link.source))
+                    product.transpose(rows, self._weight(link), target.reshape(rows.shape[0], -1), add, sent)
+
+
+def _prepare(slots: Sequence[Slot], given: Sequence[Values], batch: int, size: int) -> Prepared:
+    """The arrays in the shapes that a pass of ``batch`` samples of ``size`` neurons wants."""
+    shaped: list[Values] = []
+    for slot, value in zip(slots, given):
+        if slot.kind in ("carried", "once", "sum"):
+            shaped.append(value.reshape(batch, size))
+        elif slot.kind == "each":
+            shaped.append(value.reshape(value.shape[0], batch, size))
+        else:
+            shaped.append(value)
+    return Prepared(shaped)
 
 
 def _is_filter(cell: Cell, trained: frozenset[str]) -> bool:
@@ -832,7 +1031,7 @@ class _Trial:
         return self._run(steps, 0.0, True) if start else self._run(steps, pulse, False) - zero
 
     def _run(self, steps: int, pulse: float, start: bool) -> Values:
-        cell, wiring = self.cell, self.engine.wiring
+        cell, wiring, down = self.cell, self.engine.wiring, self.engine.arrays.down
         made = passes(cell, (self.output,), (), lambda margin: margin, frozenset())
         name = cell.inputs[0]
         modes = Modes({name: ("each",)}, {self.output: ("each",)}, {})
@@ -849,10 +1048,10 @@ class _Trial:
                 initial = wiring.initial.get(array)
                 state = np.zeros((1, cell.size))
                 if start and initial is not None:
-                    state[...] = np.asarray(initial).reshape(-1, cell.size)[-1]
+                    state[...] = down(initial).reshape(-1, cell.size)[-1]
                 given.append(state)
             elif slot.kind == "parameter":
-                given.append(np.asarray(wiring.values[slot.array], np.float64))
+                given.append(np.asarray(down(wiring.values[slot.array]), np.float64))
             elif slot.array == name:
                 values = np.zeros((steps, 1, cell.size))
                 values[0] = pulse

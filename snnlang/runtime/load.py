@@ -66,6 +66,7 @@ class Model:
         method: str | None = None,
         set: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        weights: str | Path | Mapping[str, Any] | None = None,
         progress: bool | None = None,
         out: str | Path | None = None,
     ) -> Recording:
@@ -76,13 +77,17 @@ class Model:
         ``float32`` (default: float64; of cuda, float32). ``target`` is ``auto`` (cuda for large work where a device answers, else c, else
         numpy), ``c``, ``cuda``, ``numpy`` or ``interpreter``; ``threads`` (default: as many as pay) and ``math`` (``fast``,
         ``strict``) are for
-        c. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory that is written while running.
+        c. ``weights`` is a file that a training wrote, or arrays by their names in ``net.weights``: they take the places of weights and
+        parameters of the same names. ``progress`` None shows a bar on a terminal. ``out`` is a ``.npz`` file, or a directory that is
+        written while running.
         """
         from snnlang.compile import prepare
 
         began = time.perf_counter()
         prepared = prepare(
-            self.program, overrides(dt, duration, seed, precision, method, target, set, threads, math), experiment
+            self.program,
+            overrides(dt, duration, seed, precision, method, target, set, threads, math, weights),
+            experiment,
         )
         preparing = time.perf_counter() - began
         return run(prepared, progress=progress, out=out, data=data, model_hash=self.hash, preparing=preparing)
@@ -101,6 +106,7 @@ class Model:
         method: str | None = None,
         set: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        weights: str | Path | Mapping[str, Any] | None = None,
         progress: bool | None = False,
         out: str | Path | None = None,
     ) -> Simulation:
@@ -109,7 +115,9 @@ class Model:
 
         began = time.perf_counter()
         prepared = prepare(
-            self.program, overrides(dt, duration, seed, precision, method, target, set, threads, math), experiment
+            self.program,
+            overrides(dt, duration, seed, precision, method, target, set, threads, math, weights),
+            experiment,
         )
         origin = Origin(self.hash, time.perf_counter() - began)
         return Simulation(
@@ -133,6 +141,7 @@ class Model:
         precision: str | None = None,
         seed: int | None = None,
         set: Mapping[str, Any] | None = None,
+        weights: str | Path | Mapping[str, Any] | None = None,
     ) -> Network:
         """The network of a ``train`` block (None: the first one) with its weights, to be trained and asked from Python.
 
@@ -140,7 +149,8 @@ class Model:
         """
         from snnlang.runtime.network import Network
 
-        return Network(self.program, name, overrides(None, None, seed, precision, None, target, set, threads, None))
+        chosen = overrides(None, None, seed, precision, None, target, set, threads, None, weights)
+        return Network(self.program, name, chosen)
 
     @property
     def net(self) -> Network:
@@ -175,6 +185,7 @@ class Model:
         method: str | None = None,
         set: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        weights: str | Path | Mapping[str, Any] | None = None,
     ) -> Agreement:
         """Run the beginning of an experiment on every target of this machine (or on ``targets``) and compare: see ``snn verify``.
 
@@ -184,7 +195,7 @@ class Model:
         from snnlang.compile import prepare
         from snnlang.runtime.agreement import verify
 
-        given = overrides(dt, duration, seed, precision, method, "auto", set, threads, math)
+        given = overrides(dt, duration, seed, precision, method, "auto", set, threads, math, weights)
         prepared = prepare(self.program, given, experiment)
         return verify(prepared, targets=targets, threads=threads, whole=duration is not None, data=dict(data or {}))
 
@@ -212,9 +223,11 @@ def overrides(
     values: Mapping[str, Any] | None,
     threads: int | None = None,
     math: str | None = None,
+    weights: str | Path | Mapping[str, Any] | None = None,
 ) -> Overrides:
     """What Python says instead of the text."""
     from snnlang.model.elaborate import Overrides
+    from snnlang.runtime.checkpoint import weights_of
 
     return Overrides(
         dt=None if dt is None else milliseconds(dt, "dt"),
@@ -226,6 +239,7 @@ def overrides(
         threads=threads,
         math=math,
         values={name: _plain_number(value) for name, value in (values or {}).items()},
+        weights=None if weights is None else weights_of(weights),
     )
 
 

@@ -61,7 +61,7 @@ class LossFunction:
                 function in _LINEAR and "time" in over
             ):
                 label = f"{reading.path}.{reading.variable}:{function}"
-                self.asked[label] = Asked(label, reading.path, reading.variable, self._weights(function), reading.span)
+                self.asked[label] = Asked(label, reading.path, reading.variable, self.weights_of(function), reading.span)
             case Reading(weights=False):
                 label = f"{node.path}.{node.variable}"
                 self.asked[label] = Asked(label, node.path, node.variable, None, node.span)
@@ -69,7 +69,8 @@ class LossFunction:
                 for operand in operands:
                     self._ask(operand)
 
-    def _weights(self, function: str) -> tuple[float, ...]:
+    def weights_of(self, function: str) -> tuple[float, ...]:
+        """Weights of the steps with which ``mean``, ``sum``, ``count`` or ``end`` sums."""
         if function == "mean":
             return (1.0 / self.steps,) * self.steps
         if function == "sum":

@@ -14,31 +14,35 @@ def machine_lines(
 ) -> list[str]:
     """The target and why, the compiler and its flags, threads, and whether the compiled model is in the cache; compiles nothing."""
     if target == "cuda":
-        return cuda_lines("")
+        return cuda_lines(plan, "")
     if target == "auto" and cuda_choice.installed() and cuda_choice.pays(plan, steps, threads):
         reason = cuda_choice.absent()
         if reason is None:
-            return cuda_lines(" (target auto: the work is large enough for it)")
+            return cuda_lines(plan, " (target auto: the work is large enough for it)")
         rest = _processor_lines(plan, target, threads, math)
         return [*rest, f"  no CUDA device, though the work is large enough for one: {reason}"]
     return _processor_lines(plan, target, threads, math)
 
 
-def cuda_lines(why: str) -> list[str]:
-    """The device that target cuda would run on, or why there is none."""
+def cuda_lines(plan: Plan, why: str) -> list[str]:
+    """The device that target cuda would run on, or why there is none, and how the plan would run there."""
+    from snnlang.runtime.cuda_failure import size
+    from snnlang.runtime.cuda_outline import outline
+
     try:
         backend = cuda_choice.opened()
         free, total = backend.memory()
+        major, minor = backend.capability
+        return [
+            f"  target cuda{why} on {backend.name}",
+            f"  {backend.multiprocessors} multiprocessors of compute capability {major}.{minor}, {size(free)} of {size(total)} free",
+            "",
+            *outline(plan, backend),
+        ]
     except SnnError as problem:
         found = problem.diagnostics[0]
-        return [f"  target cuda cannot run here: {found.message}", *(f"    {line}" for line in found.help)]
-    from snnlang.runtime.cuda_failure import size
-
-    major, minor = backend.capability
-    return [
-        f"  target cuda{why} on {backend.name}",
-        f"  {backend.multiprocessors} multiprocessors of compute capability {major}.{minor}, {size(free)} of {size(total)} free",
-    ]
+        lines = [f"  target cuda cannot run here: {found.message}", *(f"    {line}" for line in found.help)]
+        return [*lines, "", *outline(plan)]
 
 
 def _processor_lines(plan: Plan, target: str, threads: int | None, math: Mathematics) -> list[str]:

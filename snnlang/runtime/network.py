@@ -14,12 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnlang.diagnostics import Diagnostic, error
+from snnlang.codegen.plan import Plan
+from snnlang.diagnostics import Diagnostic, SnnError, error
 from snnlang.model.elaborate import Overrides, elaborate
 from snnlang.model.learning import Training
 from snnlang.model.model import Program
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
-from snnlang.runtime.learner import Learner
+from snnlang.runtime.learner import Learner, on_device
+from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.training import History, Trainer, measure
 
 Values = NDArray[Any]
@@ -53,10 +55,13 @@ class Network:
         plan = plan_training(self.experiment, precision)
         chosen = str(options.target or self.experiment.settings.get("target", "auto"))
         threads = options.threads or self.experiment.settings.get("threads")
-        self.target, more = _target(chosen)
+        self.target, arrays, more = _target(chosen, plan, self.training, int(threads or 1))
         self.warnings += more
         self._limit(threads)
-        self.learner = Learner(self.experiment, plan, target=self.target, threads=int(threads or 1))
+        self.learner = Learner(self.experiment, plan, target=self.target, threads=int(threads or 1), arrays=arrays)
+        self.warnings += arrays.warnings()
+        if options.weights is not None:
+            self._take(options.weights.arrays, options.weights.origin)
 
     @staticmethod
     def _limit(threads: int | None) -> None:
@@ -76,7 +81,8 @@ class Network:
 
     @property
     def weights(self) -> dict[str, Values]:
-        """Every trained array by its name; writing into them changes the network."""
+        """Every trained array by its name; writing into them changes the network. On target cuda they are CuPy's, which other libraries
+        share through DLPack (``torch.from_dlpack(net.weights[name])``)."""
         return self.learner.named()
 
     # --- learning -----------------------------------------------------------------------------------------------------
@@ -124,7 +130,7 @@ class Network:
     def grad(self, x: Any, y: Any) -> tuple[float, dict[str, Values]]:
         """The mean loss of a batch and its derivative by every trained array."""
         inputs = self._inputs(x)
-        columns = {**inputs, self._label(): np.asarray(y)}
+        columns: dict[str, Values] = {**{n: v for n, v in inputs.items() if not on_device(v)}, self._label(): self.learner.fetched(y)}
         outcome = self.learner.learn(inputs, columns)
         return outcome.loss, {
             one.name: self.learner.gradients[one.start : one.stop].reshape(one.shape).copy()
@@ -156,36 +162,54 @@ class Network:
 
     def save(self, path: str | Path) -> None:
         """Write the weights as safetensors."""
-        save(path, Checkpoint(self.weights))
+        save(path, Checkpoint(self.learner.held(), (), {"seed": self.experiment.seed}))
 
     def load(self, path: str | Path) -> None:
         """Take over weights that were saved. Raises E840 (no such file, damaged) and E841 (of another network)."""
-        fit(load(path).weights, self.weights, path)
-        self.learner.refresh()
+        self._take(load(path).weights, f"'{path}'")
+
+    def _take(self, arrays: Mapping[str, Values], origin: str) -> None:
+        held = self.learner.held()
+        fit(arrays, held, origin)
+        self.learner.put(held)
 
     # --- arrays -------------------------------------------------------------------------------------------------------
 
     def _inputs(self, x: Any) -> dict[str, Values]:
         if isinstance(x, Mapping):
-            return {name: np.asarray(value) for name, value in x.items()}
-        return {name: np.asarray(x) for name in self.training.inputs}
+            return {name: value if on_device(value) else np.asarray(value) for name, value in x.items()}
+        return {name: x if on_device(x) else np.asarray(x) for name in self.training.inputs}
 
     def _label(self) -> str:
         columns = [name for name in self.training.columns if name not in self.training.inputs.values()]
         return columns[0] if columns else "label"
 
 
-def _target(chosen: str) -> tuple[Literal["c", "numpy"], tuple[Diagnostic, ...]]:
-    """The target of a training: c where a compiler works, else numpy with a warning."""
+def _target(
+    chosen: str, plan: Plan, training: Training, threads: int
+) -> tuple[Literal["c", "numpy", "cuda"], Arrays, tuple[Diagnostic, ...]]:
+    """The target of a training with its arrays. ``auto``: a device where a batch is work enough for one and one answers, else c where a
+    compiler works, else numpy with a warning."""
+    from snnlang.runtime import cuda_choice, learning_cuda
     from snnlang.runtime.compiler import require
     from snnlang.runtime.device import fallback
 
+    more: tuple[Diagnostic, ...] = ()
     if chosen == "c":
         require()
-        return "c", ()
+        return "c", HostArrays("c", threads), ()
     if chosen == "numpy":
-        return "numpy", ()
+        return "numpy", HostArrays("numpy"), ()
+    if chosen == "cuda":
+        return "cuda", learning_cuda.opened(), ()
     if chosen != "auto":
-        raise error("E756", f"target {chosen} cannot train", help="use c or numpy, or leave the target out")
+        raise error("E756", f"target {chosen} cannot train", help="use c, numpy or cuda, or leave the target out")
+    if cuda_choice.installed() and cuda_choice.pays_training(plan, training.batch, training.steps):
+        try:
+            return "cuda", learning_cuda.opened(), ()
+        except SnnError as problem:
+            more = (cuda_choice.unused(problem),)
     warning = fallback()
-    return ("c", ()) if warning is None else ("numpy", (warning,))
+    if warning is None:
+        return "c", HostArrays("c", threads), more
+    return "numpy", HostArrays("numpy"), (*more, warning)

@@ -1,4 +1,4 @@
-"""Optimizers: one pass over all parameters, which lie in one array, compiled where there is a C compiler.
+"""Optimizers: one pass over all parameters, which lie in one array, compiled where there is a C compiler, or a kernel of a device.
 
 SGD with momentum (Nesterov's, where asked), Adam (Kingma & Ba 2015, Algorithm 1) and AdaMax (their Algorithm 2), AdamW with decoupled
 decay (Loshchilov & Hutter 2019, Algorithm 2), RMSprop (Hinton 2012). Weight decay of all but AdamW is added to the gradient.
@@ -13,57 +13,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnlang.runtime.learning_arrays import Arrays, HostArrays
+
 Values = NDArray[Any]
 
 #: How many arrays as large as the parameters each optimizer keeps.
 MEMORIES = {"sgd": 1, "adam": 2, "adamw": 2, "adamax": 2, "rmsprop": 2}
 
-_TEXT = """\
+_C = """\
 /* Made by snnlang: one pass of an optimizer over all parameters. */
 #define SNN_FUSED 1
 #include <math.h>
 #include <stdint.h>
 typedef {real} real;
+#define OPTIMIZER(name) void name(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+#define EACH _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
+"""
+#: A thread for each parameter. Launches pass addresses as 64-bit whole numbers, which are as wide.
+_CUDA = """\
+#define OPTIMIZER(name) extern "C" __global__ void name(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+#define EACH for (int64_t i = (int64_t)blockIdx.x*blockDim.x + threadIdx.x; i < n; i += (int64_t)gridDim.x*blockDim.x)
+"""
+_TEXT = """\
 #define SQRT {sqrt}
 #define FABS {fabs}
-void snn_sgd(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+OPTIMIZER(snn_sgd)
 {{
     const real lr = a[0], momentum = a[1], nesterov = a[2], decay = a[3], scale = a[4];
     (void)v;
-    #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {{
+    EACH {{
         const real d = scale*g[i] + decay*p[i], next = momentum*m[i] + d;
         m[i] = next;
         p[i] -= lr*(nesterov != 0 ? d + momentum*next : next);
     }}
 }}
-void snn_adam(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+OPTIMIZER(snn_adam)
 {{
     const real lr = a[0], beta1 = a[1], beta2 = a[2], epsilon = a[3], decay = a[4], scale = a[5], first = a[6], second = a[7], apart = a[8];
-    #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {{
+    EACH {{
         const real d = scale*g[i] + decay*p[i];
         m[i] = beta1*m[i] + (1 - beta1)*d;
         v[i] = beta2*v[i] + (1 - beta2)*d*d;
         p[i] -= lr*(m[i]*first/(SQRT(v[i]*second) + epsilon) + apart*p[i]);
     }}
 }}
-void snn_adamax(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+OPTIMIZER(snn_adamax)
 {{
     const real lr = a[0], beta1 = a[1], beta2 = a[2], epsilon = a[3], decay = a[4], scale = a[5], first = a[6];
-    #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {{
+    EACH {{
         const real d = scale*g[i] + decay*p[i], old = beta2*v[i], now = FABS(d) + epsilon;
         m[i] = beta1*m[i] + (1 - beta1)*d;
         v[i] = old > now ? old : now;
         p[i] -= lr*first*m[i]/v[i];
     }}
 }}
-void snn_rmsprop(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
+OPTIMIZER(snn_rmsprop)
 {{
     const real lr = a[0], alpha = a[1], epsilon = a[2], momentum = a[3], decay = a[4], scale = a[5];
-    #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {{
+    EACH {{
         const real d = scale*g[i] + decay*p[i];
         v[i] = alpha*v[i] + (1 - alpha)*d*d;
         m[i] = momentum*m[i] + d/(SQRT(v[i]) + epsilon);
@@ -76,23 +83,35 @@ void snn_rmsprop(int64_t n, const real *a, const real *g, real *m, real *v, real
 class Optimizer:
     """``step`` moves ``parameters`` (n,) against ``gradients`` (n,); ``memory`` (2, n) and ``count`` are all that it remembers."""
 
-    def __init__(self, name: str, options: Mapping[str, float], parameters: Values, compiled: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, float],
+        parameters: Values,
+        compiled: bool,
+        arrays: Arrays | None = None,
+    ) -> None:
         self.name, self.options, self.parameters = name, dict(options), parameters
-        self.memory = np.zeros((2, parameters.size), parameters.dtype)
+        self.arrays: Arrays = arrays or HostArrays()
+        self.memory: Values = self.arrays.xp.zeros((2, parameters.size), parameters.dtype)
         self.count = 0
         self._function: Any = None
-        if compiled:
+        double = parameters.dtype == np.float64
+        names = {
+            "real": "double" if double else "float",
+            "sqrt": "sqrt" if double else "sqrtf",
+            "fabs": "fabs" if double else "fabsf",
+        }
+        entry = "snn_adam" if name == "adamw" else f"snn_{name}"
+        if self.arrays.apart:
+            from snnlang.codegen.passes_cuda import head
+
+            lines = head("double" if double else "single")
+            self._kernel = self.arrays.optimizer("\n".join(lines) + (_CUDA + _TEXT).format(**names), entry)
+        elif compiled:
             from snnlang.runtime.compiler import library
 
-            double = parameters.dtype == np.float64
-            text = _TEXT.format(
-                real="double" if double else "float",
-                sqrt="sqrt" if double else "sqrtf",
-                fabs="fabs" if double else "fabsf",
-            )
-            function = getattr(
-                library(text, "fast", "optimizer").handle, "snn_adam" if name == "adamw" else f"snn_{name}"
-            )
+            function = getattr(library((_C + _TEXT).format(**names), "fast", "optimizer").handle, entry)
             function.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * 5
             function.restype = None
             self._function = function
@@ -120,11 +139,14 @@ class Optimizer:
                 ]
             case _:
                 numbers = [lr, o["alpha"], o["epsilon"], o["momentum"], o["weight_decay"], scale]
+        given = np.array(numbers, self.parameters.dtype)
+        m, v = self.memory[0], self.memory[1]
+        if self.arrays.apart:
+            self._kernel(self.parameters.size, self.arrays.up(given), gradients, m, v, self.parameters)
+            return
         if self._function is None:
             self._numpy(gradients, numbers)
             return
-        given = np.array(numbers, self.parameters.dtype)
-        m, v = self.memory
         arrays = (given, gradients, m, v, self.parameters)
         self._function(self.parameters.size, *(array.ctypes.data for array in arrays))
 

@@ -34,6 +34,16 @@ class Pass:
     back: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """Populations that send to each other, as one kernel may take them through the steps: names of their passes without ``_forward`` and
+    its like, in the order of a step, and for each connection the numbers of the populations that send and receive."""
+
+    name: str
+    cells: tuple[str, ...]
+    links: tuple[tuple[int, int], ...]
+
+
 class Span(ctypes.Structure):
     """``snn_span`` of codegen/passes_c.py."""
 
@@ -46,6 +56,12 @@ class Span(ctypes.Structure):
         ("offset", ctypes.c_double),
         ("key", ctypes.c_void_p),
     ]
+
+
+class Prepared(tuple[Values, ...]):
+    """Arrays that a pass is called with more than once: where they lie is looked up at the first time."""
+
+    pointers: Any = None
 
 
 class Runner(Protocol):
@@ -61,6 +77,25 @@ class Runner(Protocol):
         last: int,
         origin: int = 0,
         sample: int = 0,
+    ) -> None: ...
+
+
+class CycleRunner(Runner, Protocol):
+    """``cycle`` calls populations that send to each other as one: their slots and sizes in the order of a step, and for each connection
+    among them what is sent, the weights (senders, receivers), the arrivals, the number of senders, the lag. Backwards adjoints go the
+    other way."""
+
+    def cycle(
+        self,
+        name: str,
+        slots: Sequence[Sequence[Values]],
+        sizes: Sequence[int],
+        links: Sequence[tuple[Values, Values, Values, int, int]],
+        batch: int,
+        first: int,
+        last: int,
+        origin: int,
+        sample: int,
     ) -> None: ...
 
 
@@ -107,7 +142,11 @@ class NativeRunner:
         sample: int = 0,
     ) -> None:
         function = self._functions[name]
-        pointers = (ctypes.c_void_p * len(slots))(*(slot.ctypes.data for slot in slots))
+        pointers = slots.pointers if isinstance(slots, Prepared) else None
+        if pointers is None:
+            pointers = (ctypes.c_void_p * len(slots))(*(slot.ctypes.data for slot in slots))
+            if isinstance(slots, Prepared):
+                slots.pointers = pointers
         count = blocks(size)
         parts = min(self._threads, count) if batch * size * (last - first) > 20000 else 1
         keys = self._keys.ctypes.data if self._keys.size else None

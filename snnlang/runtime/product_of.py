@@ -13,14 +13,17 @@ from snnlang.codegen.learning_plan import Link
 from snnlang.codegen.patterns import window
 from snnlang.codegen.plan import Connectivity, Plan
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.native_products import Native, NativeConvolution, NativeDense, NativePool
 from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse
 from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
 
 
-def product_of(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice) -> tuple[Product, tuple[int, ...]]:
-    """The product, and the shape of weights that it wants (() where the plan's own will do)."""
+def product_of(
+    link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, native: Native | None = None
+) -> tuple[Product, tuple[int, ...]]:
+    """The product, and the shape of weights that it wants (() where the plan's own will do). ``native``: compiled where that is faster."""
     scale = link.scale
     for factor in link.factors:
         scale *= float(np.asarray(device.read(factor)))
@@ -30,7 +33,9 @@ def product_of(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice) -> 
         if not c.autapses:
             own = np.equal.outer(np.asarray(c.pre_part), np.asarray(c.post_part))
             mask = np.where(own, 0.0, 1.0).astype(np.float32 if plan.precision == "single" else np.float64)
-        made: Product = Dense(rows, columns, scale, mask)
+        made: Product = (
+            Dense(rows, columns, scale, mask) if native is None else NativeDense(native, rows, columns, scale, mask)
+        )
         if rows != c.pre_size or columns != c.post_size:
             made = Part(made, _place(c.pre_part), _place(c.post_part))
         return made, (rows, columns)
@@ -41,8 +46,11 @@ def product_of(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice) -> 
         image, output, kernel, stride, padding, dilation, groups = window(c.pattern, c.options, columns)
         seen = Window(image, output, kernel, stride, padding, dilation)
         if c.pattern == "conv2d":
+            if native is not None:
+                return NativeConvolution(native, seen, groups, scale), (c.shared_size,)
             return Convolution(seen, groups, scale), (c.shared_size,)
-        return Pool(seen, scale, link.pool == "max"), ()
+        greatest = link.pool == "max"
+        return Pool(seen, scale, greatest) if native is None else NativePool(native, seen, scale, greatest), ()
     if link.pool:
         raise refusal(link.name, "a maximum over what arrives", link.span)
     pre_of, post_of = (np.asarray(side, np.int64) for side in device.synapses(link.connectivity))

@@ -27,11 +27,17 @@ class Product(Protocol):
     def gradient(self, sent: Values, arrived: Values, out: Values) -> None: ...
 
 
-def _product(a: Values, b: Values, out: Values, add: bool) -> None:
-    if add:
-        out += a @ b
-    else:
-        np.matmul(a, b, out=out)
+class Scratch:
+    """One array for what is computed and then added: large ones made anew each time would cost the zeroing of their pages."""
+
+    def __init__(self) -> None:
+        self._array = np.empty(0)
+
+    def __call__(self, like: Values) -> Values:
+        """An array of that shape and type, with whatever was in it."""
+        if self._array.size < like.size or self._array.dtype != like.dtype:
+            self._array = np.empty(like.size, like.dtype)
+        return self._array[: like.size].reshape(like.shape)
 
 
 class Dense:
@@ -41,6 +47,15 @@ class Dense:
 
     def __init__(self, pre: int, post: int, scale: float = 1.0, mask: Values | None = None) -> None:
         self.pre, self.post, self.scale, self.mask = pre, post, scale, mask
+        self._scratch = Scratch()
+
+    def _product(self, a: Values, b: Values, out: Values, add: bool) -> None:
+        if not add:
+            np.matmul(a, b, out=out)
+            return
+        made = self._scratch(out)
+        np.matmul(a, b, out=made)
+        out += made
 
     def matrix(self, weight: Values) -> Values:
         made = weight.reshape(self.pre, self.post)
@@ -49,18 +64,26 @@ class Dense:
         return made if self.scale == 1.0 else made * made.dtype.type(self.scale)
 
     def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
-        _product(sent, self.matrix(weight), out, add)
+        self._product(sent, self.matrix(weight), out, add)
 
     def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
-        _product(arrived, self.matrix(weight).T, out, add)
+        self._product(arrived, self.matrix(weight).T, out, add)
 
-    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
-        made = sent.T @ arrived
+    def gradient(self, sent: Values, arrived: Values, out: Values, add: bool = True) -> None:
+        """As every product's; ``add`` False: ``out`` holds nothing yet."""
+        whole = out.reshape(self.pre, self.post)
+        direct = not add and np.shares_memory(whole, out)
+        made = whole if direct else self._scratch(whole)
+        np.matmul(sent.T, arrived, out=made)
         if self.scale != 1.0:
             made *= made.dtype.type(self.scale)
         if self.mask is not None:
             made *= self.mask
-        out += made.reshape(out.shape)
+        if not direct:
+            if add:
+                out += made.reshape(out.shape)
+            else:
+                out[...] = made.reshape(out.shape)
 
 
 class Sparse:
@@ -160,3 +183,21 @@ class Part:
         self.inner.gradient(
             np.ascontiguousarray(sent[:, self.pre_at]), np.ascontiguousarray(arrived[:, self.post_at]), out
         )
+
+
+class Transposed:
+    """Another product the other way round, with the same weights: what ``w = transpose(readout.w)`` does."""
+
+    trained = True
+
+    def __init__(self, inner: Product) -> None:
+        self.inner = inner
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        self.inner.transpose(sent, weight, out, add, None)
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        self.inner.forward(arrived, weight, out, add)
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        self.inner.gradient(arrived, sent, out)

@@ -62,7 +62,13 @@ class Bar:
             TextColumn("left"),
             TextColumn("[bright_black]{task.fields[rate]}"),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5)
+        self._progress = Progress(
+            *columns,
+            console=Console(stderr=True),
+            transient=True,
+            refresh_per_second=5,
+            redirect_stdout=sys.stdout.isatty(),  # lines stand above the bar; those that go to a file go there
+        )
         self._task = self._progress.add_task(self._title, total=self._total, rate="")
         self._progress.start()
 

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.data.columns import Columns
-from snnlang.diagnostics import Diagnostic, error
+from snnlang.diagnostics import Diagnostic, SnnError, error
 from snnlang.files import require_directory, write_text
 from snnlang.frozen import dataclass, field
 from snnlang.model.learning import Source
 from snnlang.runtime.batches import Batches, divide
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
-from snnlang.runtime.learner import Learner
+from snnlang.runtime.learner import Learner, on_device
 from snnlang.runtime.optimizers import Optimizer, Schedule
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ Values = NDArray[Any]
 DEAD, SATURATED = 0.001, 0.9
 #: Seconds between checkpoints within an epoch.
 PERIOD = 60.0
+#: Batches after which firing rates are looked at for the first time: nobody shall wait for an epoch to hear that a layer is dead.
+EARLY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Trainer:
             )
         compiled = learner.target == "c"
         self.optimizer = Optimizer(
-            self.training.optimizer.name, self.training.optimizer.options, learner.parameters, compiled
+            self.training.optimizer.name, self.training.optimizer.options, learner.parameters, compiled, learner.arrays
         )
         recipe = self.training.schedule
         self.schedule = Schedule(
@@ -132,9 +134,11 @@ class Trainer:
         )
         self.history: list[Epoch] = []
         self.best: tuple[float, int] | None = None
+        self._best_parameters: Values | None = None
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
         self.warnings: dict[str, Diagnostic] = {}
+        self._rates: dict[str, float] = {}  # as they were looked at last, for the bar
         self._board = self._tensorboard() if tensorboard else None
         if self.out is not None:
             require_directory(self.out, "--out")
@@ -162,9 +166,8 @@ class Trainer:
 
         if given is not None:
             if isinstance(given, Mapping):
-                return dict(given)
-            x, y = given
-            return dict(zip((*self.training.columns, "label"), (np.asarray(x), np.asarray(y))))
+                return {name: self.learner.fetched(value) if on_device(value) else value for name, value in given.items()}
+            return dict(zip((*self.training.columns, "label"), (self.learner.fetched(value) for value in given)))
         if source.loader == "given":
             raise error(
                 "E754",
@@ -227,6 +230,8 @@ class Trainer:
                 bar.to(self.epoch * len(self.batches) + self.batch, self._line(done / max(now - started, 1e-9)))
             if wish.asked:
                 return True
+            if self.epoch == 0 and self.batch == EARLY < len(self.batches):
+                self._warn(self.learner.rates(self.sample()))
             if self.out is not None and now - saved > PERIOD:
                 self._save("last")
                 saved = now
@@ -258,11 +263,15 @@ class Trainer:
         inputs, columns = self.named(x, y)
         outcome = self.learner.learn(inputs, columns)
         if not np.isfinite(outcome.loss):
-            raise self._not_finite(outcome.loss, inputs)
+            raise self._not_finite(f"the loss is {outcome.loss}", inputs)
+        # on a device the loss of the batch after shows it: nothing waits for this one's backward pass
+        if not self.learner.arrays.apart and not np.isfinite(self.learner.gradients.sum()):
+            for one in self.learner.trained:
+                if not np.all(np.isfinite(self.learner.gradients[one.start : one.stop])):
+                    raise self._not_finite(f"the gradient of `{one.name}` is not finite", inputs)
         scale = 1.0
         if self.training.clip is not None:
-            norm = float(np.linalg.norm(self.learner.gradients.astype(np.float64)))
-            scale = min(1.0, self.training.clip / max(norm, 1e-30))
+            scale = min(1.0, self.training.clip / max(self.learner.norm(), 1e-30))
         self.optimizer.step(self.learner.gradients, self.schedule.factor(self.optimizer.count), scale)
         self.learner.bound()
         self._sums[0] += outcome.loss * len(y)
@@ -273,8 +282,8 @@ class Trainer:
     def _measure(self, batches: Batches, best: bool = False) -> tuple[float, float | None]:
         """Loss and accuracy on other data; with ``best``, of the best weights."""
         kept = self.learner.parameters.copy()
-        if best and self.best is not None and self.out is not None and (self.out / "best.safetensors").is_file():
-            fit(load(self.out / "best.safetensors").weights, self.learner.named(), self.out / "best.safetensors")
+        if best and self._best_parameters is not None:
+            self.learner.parameters[...] = self._best_parameters
             self.learner.refresh()
         result = measure(self.learner, batches, self.named)
         self.learner.parameters[...] = kept
@@ -295,7 +304,8 @@ class Trainer:
         text = f"epoch {self.epoch + 1}/{self.epochs}  loss {loss / max(samples, 1):.4f}"
         if self.learner.loss.compares:
             text += f"  accuracy {100 * right / max(samples, 1):.1f} %"
-        return f"{text}  {speed:,.0f} samples/s"
+        firing = "".join(f"  {layer} {rate:.2f}" for layer, rate in self._rates.items()) if len(self._rates) < 4 else ""
+        return f"{text}  {speed:,.0f} samples/s{firing}"
 
     def _tell(self, epoch: Epoch) -> None:
         if self._board is not None:
@@ -320,6 +330,7 @@ class Trainer:
         self.say("  ".join(parts))
 
     def _warn(self, rates: Mapping[str, float]) -> None:
+        self._rates = dict(rates)
         for layer, rate in rates.items():
             message = ""
             if rate < DEAD:
@@ -335,24 +346,31 @@ class Trainer:
                 if self.say is not None:
                     self.say(f"warning: {message}; {help}")
 
-    def _not_finite(self, loss: float, inputs: Mapping[str, Values]) -> Exception:
-        """What stands in the way, layer by layer."""
-        cause, help = "the loss itself", "make the learning rate smaller, or clip gradients: `clip = 1`"
-        for name, value in self.learner.named().items():
-            if not np.all(np.isfinite(value)):
+    def _not_finite(self, what: str, inputs: Mapping[str, Values]) -> Exception:
+        """Where it began: in what was given, in a weight, or in a step of a layer."""
+        cause = ""
+        help: tuple[str, ...] = ("make the learning rate smaller, or clip gradients: `clip = 1`",)
+        for name, value in self.learner.held().items():
+            if not cause and not np.all(np.isfinite(value)):
                 cause = f"`{name}` holds numbers that are not finite"
-                break
-        else:
-            for label, value in self.learner.forward(inputs).items():
-                if not np.all(np.isfinite(value)):
-                    cause = f"`{label.split(':')[0]}` is not finite"
-                    break
-        where = "" if self.out is None else f"; the last good weights are in '{self.out / 'last.safetensors'}'"
-        return error(
-            "E755",
-            f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}: {cause}{where}",
-            self.training.span,
-            help=help,
+        place = None if cause else self.learner.first_not_finite(inputs)
+        if place is not None:
+            cause = f"`{place[0]}` is not finite from step {place[1] + 1} on"
+        elif not cause and what.startswith("the loss"):
+            cause = "every layer is finite, and what the loss makes of it is not"
+            help = ("look for a logarithm of 0, a root of a negative number or a division by 0 in `loss`", *help)
+        elif not cause:
+            cause = "it grew from step to step on the way back"
+            help = ("clip gradients: `clip = 1`", "let them flow through fewer steps: `truncate`")
+        kept = self.out is not None and (self.out / "last.safetensors").is_file()
+        where = f"; the last good weights are in '{self.out / 'last.safetensors'}'" if kept and self.out is not None else ""
+        return SnnError(
+            Diagnostic(
+                "E755",
+                f"{what} in epoch {self.epoch + 1}, batch {self.batch + 1}: {cause}{where}",
+                self.training.span,
+                help=help,
+            )
         )
 
     # --- what is kept -------------------------------------------------------------------------------------------------
@@ -363,10 +381,15 @@ class Trainer:
             value = -epoch.validation_accuracy
         if self.best is None or value < self.best[0]:
             self.best = (value, epoch.number)
+            self._best_parameters = self.learner.parameters.copy()
             if self.out is not None:
                 save(
                     self.out / "best.safetensors",
-                    Checkpoint(self.learner.named(), (), {"epoch": epoch.number + 1, "model": self.model_hash}),
+                    Checkpoint(
+                        self.learner.held(),
+                        (),
+                        {"epoch": epoch.number + 1, "model": self.model_hash, "seed": self.seed},
+                    ),
                 )
 
     def _state(self) -> dict[str, Any]:
@@ -386,8 +409,8 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         if self.out is not None:
-            memory = tuple(np.ascontiguousarray(row) for row in self.optimizer.memory)
-            save(self.out / f"{name}.safetensors", Checkpoint(self.learner.named(), memory, self._state()))
+            memory = tuple(np.ascontiguousarray(row) for row in self.learner.arrays.down(self.optimizer.memory))
+            save(self.out / f"{name}.safetensors", Checkpoint(self.learner.held(), memory, self._state()))
 
     def _resume(self) -> None:
         if self.out is None:
@@ -413,16 +436,32 @@ class Trainer:
                 f"'{path}' was trained with another seed or precision",
                 help="use the options of the training that is resumed",
             )
-        fit(found.weights, self.learner.named(), path)
-        for row, saved in zip(self.optimizer.memory, found.memory):
-            row[...] = saved
+        held = self.learner.held()
+        fit(found.weights, held, f"'{path}'")
+        self.learner.put(held)
+        for number, saved in enumerate(found.memory):
+            self.optimizer.memory[number] = self.learner.arrays.up(saved)
         self.epoch, self.batch, self._sums = state["epoch"], state["batch"], list(state["sums"])
         self.optimizer.count = state["count"]
         self.schedule.state = state["schedule"]
         self.learner.samples = state["samples"]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self._resume_best()
         self.learner.refresh()
+
+    def _resume_best(self) -> None:
+        """The best weights of the training that goes on, where they are still there."""
+        assert self.out is not None
+        path = self.out / "best.safetensors"
+        if self.best is None or not path.is_file():
+            return
+        kept = self.learner.parameters.copy()
+        held = self.learner.held()
+        fit(load(path).weights, held, f"'{path}'")
+        self.learner.put(held)
+        self._best_parameters = self.learner.parameters.copy()
+        self.learner.parameters[...] = kept
 
     def _write_metrics(self, history: History) -> None:
         if self.out is None:

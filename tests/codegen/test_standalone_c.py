@@ -311,6 +311,19 @@ def test_presented_samples_are_refused() -> None:
     assert found.span is not None
 
 
+@pytest.mark.parametrize("target", ["c", "numpy"])
+def test_records_of_the_beginning_are_refused(target: str) -> None:
+    text = (EXAMPLES / "balanced.snn").read_text(encoding="utf-8").replace("    duration =", "    record_initial = true\n    duration =", 1)
+    program, _ = check_text(text, "balanced.snn")
+    assert program is not None
+    options = overrides(dt=None, duration=None, seed=None, precision=None, method=None, target=target, values=None)
+    with pytest.raises(SnnError) as raised:
+        emit(program, options, target=target)
+    (found,) = raised.value.diagnostics
+    assert found.code == "E738"
+    assert found.span is not None
+
+
 def test_numbers_are_exact() -> None:
     """Special and awkward numbers come back bit by bit from the tables."""
     plan = PLANS["cuba"]

@@ -331,6 +331,46 @@ def test_a_model_runs_through_cupy(machine: Any, monkeypatch: pytest.MonkeyPatch
             assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("way", ["resident", "graph"])
+def test_records_leave_beside_later_launches(machine: Any, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Small records leave again and again; here a copy happens when it is waited for, and no sooner."""
+    monkeypatch.setattr("snnlang.runtime.device_cuda.way_of", lambda *_arguments: way)
+    monkeypatch.setattr("snnlang.runtime.cuda_memory.FEW_EVENTS", 1)
+    monkeypatch.setattr("snnlang.runtime.cuda_memory.MANY_EVENTS", 1)
+    monkeypatch.setattr("snnlang.runtime.cuda_memory.RECORD_BYTES", 40)
+    started, waiting, beside = 0, 0, 0
+    start, wait, launch = CupyBackend.start_download, cuda_cupy.CupyTransfer.wait, cuda_cupy.CupyModule.launch
+
+    def starting(backend: CupyBackend, address: int, into: Any) -> Any:
+        nonlocal started, waiting
+        started, waiting = started + 1, waiting + 1
+        return start(backend, address, into)
+
+    def ending(transfer: Any) -> None:
+        nonlocal waiting
+        waiting -= 1
+        wait(transfer)
+
+    def launching(module: Any, *arguments: Any, **options: Any) -> None:
+        nonlocal beside
+        beside += waiting > 0
+        launch(module, *arguments, **options)
+
+    monkeypatch.setattr(CupyBackend, "start_download", starting)
+    monkeypatch.setattr(cuda_cupy.CupyTransfer, "wait", ending)
+    monkeypatch.setattr(cuda_cupy.CupyModule, "launch", launching)
+    model = snnlang.load(NETWORK)
+    ours = model.run(target="cuda", precision="float64", progress=False)
+    theirs = model.run(target="numpy", progress=False)
+    for name in ("A", "B"):
+        for found, expected in zip(ours.spikes(name), theirs.spikes(name)):
+            assert np.array_equal(found, expected)
+    np.testing.assert_allclose(ours["B.v"], theirs["B.v"], rtol=1e-9)
+    assert waiting == 0
+    assert started > 8
+    assert beside > 3
+
+
 def test_cuda_computes_in_single_precision_where_nothing_is_said(machine: Any) -> None:
     model = snnlang.load(NETWORK)
     assert model.run(target="cuda", progress=False).made.precision == "single"

@@ -18,6 +18,7 @@ from snnlang.runtime import cuda_memory, cuda_shim, device_cuda
 from snnlang.runtime.cuda_shim import ShimBackend
 from snnlang.runtime.device_cuda import CudaDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
+from snnlang.runtime.target_limits import LAST_STEP
 from tests.codegen.plans import PLANS, POST, PRE, SINGLE, STEP, SYNAPSE, I, add, c, cuba, launch, load, mul, n, op, plan
 
 pytestmark = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
@@ -333,7 +334,7 @@ def test_too_large_a_network_is_refused_before_it_is_made() -> None:
 def test_more_steps_than_can_be_counted() -> None:
     device = cuda(cuba(10, 5))
     with pytest.raises(SnnError, match="E737"):
-        device.run(0, device_cuda.LAST_STEP + 1)
+        device.run(0, LAST_STEP + 1)
 
 
 def test_resident_where_threads_suffice() -> None:

@@ -5,13 +5,17 @@ threads run in no order, give the spikes of the others."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import snnlang
+from snnlang.model.elaborate import Overrides, elaborate
 from snnlang.runtime import cuda_choice
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -42,6 +46,8 @@ def test_examples_agree(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = path.read_text(encoding="utf-8").replace("160", "16").replace("240", "24")
     model = snnlang.load(text)
     for experiment in model.experiments:
+        if elaborate(model.program, experiment, Overrides()).training is not None:
+            continue  # trained, not simulated
         smaller = SMALLER.get(f"{path.stem}-{experiment}", SMALLER.get(path.stem, {}))
         report = model.verify(experiment, targets=["numpy", "cuda"], set=smaller)
         assert report.agrees, f"{experiment}\n{report}"
@@ -79,3 +85,19 @@ def test_modules_of_one_text_live_side_by_side() -> None:
     first.run("20 ms")
     alone = model.simulation("cuba", target="cuda", precision="float64", set={"N": 400}).run("40 ms")
     assert np.allclose(first.state("E.v"), alone.state("E.v"), rtol=1e-9)
+
+
+def test_the_benchmark_runs_and_names_the_device(tmp_path: Path) -> None:
+    """Small: all of it is ``python benchmarks/gpu.py``."""
+    out = tmp_path / "gpu"
+    program = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    options = ["--only", "cuba,stdp1", "--scales", "1", "--seconds", "0.02", "--no-peers", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, str(program), *options], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    data = json.loads(out.with_suffix(".json").read_text())
+    assert data["machine"]["device"] == cuda_choice.opened().name
+    for row in data["rows"]:
+        assert row["missing"] == {}
+        assert set(row["ways"]) == {"resident", "graph"}

@@ -468,6 +468,40 @@ def test_memory_is_refused_before_anything_is_allocated() -> None:
     require_memory(small, available=1e9)
 
 
+def test_memory_is_counted_in_the_precision_and_for_the_target_of_the_run() -> None:
+    from snnlang.compile import load_program, prepare
+    from snnlang.diagnostics import Source
+    from snnlang.model.elaborate import Overrides
+    from snnlang.model.memory import estimate_memory, require_memory
+
+    text = LIF + (
+        "from stdlib.plasticity import STDP\nnetwork Net:\n    population a[1000]: Poisson(rate = 5 Hz)\n    population b[1000]: LIF\n"
+        "    connect a -> b.v: dense via STDP, gain = 1 mV\n\nsimulate Net:\n    duration = 1 s\n    dt = 1 ms\n    record b.v\n"
+    )
+    experiment = build(text)
+    double, single = estimate_memory(experiment, "double", "c"), estimate_memory(experiment, "single", "c")
+    assert double == 2 * single  # all of it numbers: nothing is drawn
+    record = 1000 * 1000 * 4
+    assert estimate_memory(experiment, "single", "cuda") == pytest.approx(record, rel=0.01)
+    with pytest.raises(SnnError) as caught:
+        require_memory(experiment, 0.9 * single, precision="single", target="c")
+    assert "float32" not in str(caught.value)
+    with pytest.raises(SnnError, match="float32"):
+        require_memory(experiment, 0.9 * double, precision="double", target="c")
+    drawn = build(BRUNEL, values={"N": 1000})
+    assert estimate_memory(drawn, "double", "c") == pytest.approx(
+        estimate_memory(drawn, "double", "numpy") - 4 * 1e5, rel=0.05
+    )
+    # what is asked for with options counts as what is written in the file
+    program = load_program(Source("net.snn", text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snnlang.model.memory.machine_memory", lambda: 1.2 * single)
+        prepare(program, Overrides(precision="float32"))
+        prepare(program, Overrides(target="cuda"))
+        with pytest.raises(SnnError, match="E537"):
+            prepare(program, Overrides())
+
+
 def test_memory_of_dense_learning_and_records() -> None:
     from snnlang.model.memory import estimate_memory
 

@@ -28,6 +28,7 @@ STREET = (
     "explain",
     "data",
     "runtime",
+    "torch",
     "builder",
     "cli",
 )

@@ -187,8 +187,3 @@ def test_adjoint_blocks_are_refused() -> None:
     block = "    adjoint:\n        e[n] = 0.9*e[n+1] + grad(u)\n        grad(x) = e[n]\n"
     with pytest.raises(SnnError, match="E750"):
         network(text(MLP, neurons=NEURONS.replace(test, test + block, 1)))
-
-
-def test_initial_states_are_refused() -> None:
-    with pytest.raises(SnnError, match="E750"):
-        network(text(MLP, neurons=NEURONS.replace("    state u = 0", "    trainable state u = 0", 1)))

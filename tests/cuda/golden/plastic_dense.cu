@@ -36,7 +36,7 @@ __constant__ snn_model model;
 }
 
 /* initial */
-static __device__ __forceinline__ void initial(const int32_t step, const int32_t thread, const int32_t threads)
+static __device__ __forceinline__ void initial_2(const int32_t step, const int32_t thread, const int32_t threads)
 {
     (void)step;
     real *__restrict__ const w = model.w;
@@ -61,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(SNN_THREADS) setup_1(const long lon
 {
     const int32_t step = (int32_t)at;
     const int32_t thread = (int32_t)(blockIdx.x*blockDim.x + threadIdx.x), threads = (int32_t)(gridDim.x*blockDim.x);
-    initial(step, thread, threads);
+    initial_2(step, thread, threads);
 }
 
 /* The next step: empty lists, and a stop before it where a record may not hold it. */

@@ -9,6 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from cupy import cuda, machine
+from cupy.arrays import (
+    asarray,
+    ascontiguousarray,
+    asnumpy,
+    bincount,
+    broadcast_to,
+    clip,
+    empty,
+    from_dlpack,
+    linalg,
+    matmul,
+    ndarray,
+    tensordot,
+    zeros,
+    zeros_like,
+)
 from snnlang.diagnostics import SnnError
 from snnlang.runtime.cuda_shim import ShimModule
 
@@ -35,7 +51,8 @@ class Function:
     ) -> None:
         assert shared_mem == 0
         assert len(grid) == len(block) == 1
-        machine.launch(self._module, self._name, grid[0], block[0], args, stream.own, enable_cooperative_groups)
+        own = machine.current_stream() if stream is None else stream.own
+        machine.launch(self._module, self._name, grid[0], block[0], args, own, enable_cooperative_groups)
 
 
 class RawKernel:
@@ -106,3 +123,25 @@ class _Pool:
 
 def get_default_memory_pool() -> _Pool:
     return _Pool()
+
+
+__all__ = [
+    "RawModule",
+    "asarray",
+    "ascontiguousarray",
+    "asnumpy",
+    "bincount",
+    "broadcast_to",
+    "clip",
+    "cuda",
+    "empty",
+    "from_dlpack",
+    "get_default_memory_pool",
+    "linalg",
+    "machine",
+    "matmul",
+    "ndarray",
+    "tensordot",
+    "zeros",
+    "zeros_like",
+]

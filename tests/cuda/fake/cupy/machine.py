@@ -22,6 +22,8 @@ refusal = 0
 backend = ShimBackend()
 streams: dict[int, Stream] = {}
 current: list[Stream] = []
+#: The stream of those who name none, made when it is asked for.
+null: list[Stream] = []
 
 NAMES = {
     2: "cudaErrorMemoryAllocation: out of memory",
@@ -41,6 +43,16 @@ def reset(**options: Any) -> None:
     devices, driver_version, refusal = 1, 12040, 0
     streams.clear()
     current.clear()
+    null.clear()
+
+
+def current_stream() -> Stream:
+    """The innermost stream of a ``with``, or the one that everybody shares."""
+    if current:
+        return current[-1]
+    if not null:
+        null.append(Stream())
+    return null[0]
 
 
 class Stream:

@@ -22,8 +22,8 @@ class Event:
         self._stream, self._mark = stream.own, stream.own.given
 
     def synchronize(self) -> None:
-        assert self._stream is not None
-        self._stream.run_to(self._mark)
+        if self._stream is not None:  # one that was never recorded is over
+            self._stream.run_to(self._mark)
 
 
 class Graph:
@@ -74,12 +74,20 @@ class Stream:
         return Graph(works)
 
 
+def get_current_stream() -> Stream:
+    """Of this thread."""
+    found = Stream.__new__(Stream)
+    found.own = machine.current_stream()
+    found.ptr = found.own.ptr
+    return found
+
+
 class MemoryPointer:
     """Memory of the device; goes back when nobody holds it, behind the work of its stream."""
 
     def __init__(self, address: int, owned: bool = True) -> None:
         self.ptr = address
-        self._stream = machine.current[-1] if owned else None
+        self._stream = machine.current_stream() if owned else None
         self._backend = machine.backend
 
     def __del__(self) -> None:
@@ -128,6 +136,7 @@ __all__ = [
     "alloc_pinned_memory",
     "compiler",
     "driver",
+    "get_current_stream",
     "memory",
     "runtime",
 ]

@@ -21,6 +21,10 @@ def driverGetVersion() -> int:
     return int(machine.driver_version)
 
 
+def runtimeGetVersion() -> int:
+    return int(machine.driver_version)
+
+
 def getDeviceCount() -> int:
     if machine.refusal:
         raise CUDARuntimeError(machine.refusal)

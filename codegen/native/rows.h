@@ -1,0 +1,102 @@
+/* Dense connections whose senders are mostly silent: rows of the weights are gathered and added up instead of multiplying by zeros.
+ * Every sum is made in the order of its senders (forwards) or of the rows (gradients), so that no bit depends on threads. */
+
+/* The number of the lowest byte's bit, as eight bytes of 0 and 1 lie in memory. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "lists of active senders are written for little-endian machines"
+#endif
+#define LOWEST(word) __builtin_ctzll(word)
+
+/* The senders of each row that are not 0: index and value, from begin[row] on; index and value have room for all. */
+int64_t snn_rows_list(const real *sent, int64_t rows, int64_t pre, int64_t *begin, int32_t *index, real *value)
+{
+    int64_t n = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        begin[r] = n;
+        const real *const x = sent + r*pre;
+        for (int64_t i = 0; i < pre; i += 64) { /* one byte for each, looked at by eights */
+            const int64_t count = pre - i < 64 ? pre - i : 64;
+            uint8_t active[64];
+            if (count == 64) {
+                #pragma omp simd
+                for (int64_t j = 0; j < 64; j++) active[j] = x[i + j] != 0;
+            } else
+                for (int64_t j = 0; j < 64; j++) active[j] = j < count && x[i + j] != 0;
+            for (int64_t j = 0; j < count; j += 8) {
+                uint64_t word;
+                memcpy(&word, active + j, sizeof word);
+                for (; word != 0; word &= word - 1) {
+                    const int64_t at = i + j + LOWEST(word)/8;
+                    index[n] = (int32_t)at;
+                    value[n++] = x[at];
+                }
+            }
+        }
+    }
+    begin[rows] = n;
+    return n;
+}
+
+/* The same by sender: rows of each, in their order. */
+void snn_rows_turn(int64_t rows, int64_t pre, const int64_t *begin, const int32_t *index, const real *value, int64_t *by, int32_t *row,
+                   real *of)
+{
+    memset(by, 0, (size_t)(pre + 1)*sizeof(int64_t));
+    for (int64_t k = 0; k < begin[rows]; k++) by[index[k] + 1]++;
+    for (int64_t i = 0; i < pre; i++) by[i + 1] += by[i];
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = begin[r]; k < begin[r + 1]; k++) {
+            const int64_t at = by[index[k]]++;
+            row[at] = (int32_t)r;
+            of[at] = value[k];
+        }
+    for (int64_t i = pre; i > 0; i--) by[i] = by[i - 1];
+    by[0] = 0;
+}
+
+#define GATHER(N)                                                                                                                        \
+    static void gather_##N(const int32_t *index, const real *value, int64_t count, const real *from, int64_t step, real factor,          \
+                               real *to, int64_t add)                                                                                    \
+    {                                                                                                                                    \
+        vec s[N];                                                                                                                        \
+        _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) s[j] = (vec){0};                                                             \
+        for (int64_t k = 0; k < count; k++) {                                                                                            \
+            const real *const row = from + index[k]*step;                                                                                \
+            const real u = value[k];                                                                                                     \
+            _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) s[j] += u**(const vec_any *)(row + j*WIDTH);                             \
+        }                                                                                                                                \
+        _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) {                                                                            \
+            vec_any *const place = (vec_any *)(to + j*WIDTH);                                                                            \
+            if (add) *place += factor*s[j];                                                                                              \
+            else *place = factor*s[j];                                                                                                   \
+        }                                                                                                                                \
+    }
+GATHER(1)
+GATHER(2)
+GATHER(8)
+
+/* to[i] (i = first .. last - 1, width numbers): factor times the sum of value[k] from[index[k]] over the list of i. */
+void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *value, const real *from, int64_t width, real *to, int64_t first,
+                     int64_t last, real factor, int64_t add)
+{
+    /* columns outside, so that the part of `from` that is gathered stays in the cache */
+    for (int64_t c = 0; c < width;) {
+        const int64_t left = width - c;
+        const int64_t part = left >= 8*WIDTH ? 8*WIDTH : left >= 2*WIDTH ? 2*WIDTH : left >= WIDTH ? WIDTH : 1;
+        for (int64_t i = first; i < last; i++) {
+            const int32_t *const list = index + begin[i];
+            const real *const u = value + begin[i];
+            const int64_t count = begin[i + 1] - begin[i];
+            real *const place = to + i*width + c;
+            if (part == 8*WIDTH) gather_8(list, u, count, from + c, width, factor, place, add);
+            else if (part == 2*WIDTH) gather_2(list, u, count, from + c, width, factor, place, add);
+            else if (part == WIDTH) gather_1(list, u, count, from + c, width, factor, place, add);
+            else {
+                real s = 0;
+                for (int64_t k = 0; k < count; k++) s += u[k]*from[list[k]*width + c];
+                *place = add ? *place + factor*s : factor*s;
+            }
+        }
+        c += part;
+    }
+}

@@ -1,0 +1,149 @@
+"""Where training computes: the array module, how numbers get there and back, and who runs the passes of cells there.
+
+One engine serves all: on the host its arrays are NumPy's; on a device (:mod:`snnlang.runtime.learning_cuda`) they are CuPy's, which has the
+same names. What is common to both is asked of ``xp``; what is not, of the methods here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnlang.runtime.pass_runner import Cycle, NativeRunner, NumpyRunner, Pass, Runner
+
+if TYPE_CHECKING:
+    from snnlang.codegen.plan import Stream
+    from snnlang.diagnostics import Diagnostic
+    from snnlang.runtime.products import Product
+
+Values = NDArray[Any]
+Precision = Literal["double", "single"]
+
+
+class Arrays(Protocol):
+    """A place to compute. ``xp`` is its array module, ``apart`` says that its arrays are not those of the host."""
+
+    xp: Any
+    apart: bool
+
+    def up(self, value: Values) -> Values:
+        """A copy of a host's array there (on the host: the array itself)."""
+        ...
+
+    def down(self, value: Any) -> Values:
+        """The numbers on the host (there already: the array itself)."""
+        ...
+
+    def batch(self, name: str, value: Any) -> Values:
+        """The samples of an input, which may arrive while earlier work goes on. They stay as they are until the second call after this
+        one."""
+        ...
+
+    def require(self, nbytes: int) -> None:
+        """Raises E741 where so much memory is not there."""
+        ...
+
+    def runner(
+        self,
+        passes: Sequence[Pass],
+        precision: Precision,
+        streams: dict[str, Stream],
+        dt: float,
+        offset: float,
+        cycles: Sequence[Cycle] = (),
+    ) -> Runner:
+        """Who calls the passes of cells, and of ``cycles`` as wholes."""
+        ...
+
+    def fuses(self, product: Product) -> bool:
+        """Whether a connection may be part of a cycle that is called as a whole."""
+        ...
+
+    def product(self, name: str, product: Product) -> Product:
+        """The product of a connection, as it is computed there."""
+        ...
+
+    def optimizer(self, text: str, name: str) -> Any:
+        """A compiled pass over all parameters, called with (count, numbers, gradients, first memory, second memory, parameters); None where
+        array code does it."""
+        ...
+
+    def said(self) -> Any:
+        """A context in which errors of a device are told in our words (E741, E745)."""
+        ...
+
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What the user should know of this place."""
+        ...
+
+
+class HostArrays:
+    """NumPy's arrays; passes as C (on ``threads`` threads) or as whole-array code."""
+
+    xp: Any = np
+    apart = False
+
+    def __init__(self, target: str = "c", threads: int = 1) -> None:
+        self.target, self.threads = target, threads
+
+    def up(self, value: Values) -> Values:
+        """Nothing to do."""
+        return value
+
+    def down(self, value: Any) -> Values:
+        """Nothing to do."""
+        return np.asarray(value)
+
+    def batch(self, name: str, value: Any) -> Values:
+        """In one piece."""
+        return np.ascontiguousarray(value)
+
+    def require(self, nbytes: int) -> None:
+        """The memory of the host is as large as it is."""
+
+    def fuses(self, product: Product) -> bool:
+        """Cycles go step by step."""
+        return False
+
+    def runner(
+        self,
+        passes: Sequence[Pass],
+        precision: Precision,
+        streams: dict[str, Stream],
+        dt: float,
+        offset: float,
+        cycles: Sequence[Cycle] = (),
+    ) -> Runner:
+        """Compiled, or NumPy's."""
+        if self.target == "c":
+            return NativeRunner(passes, precision, streams, dt, offset, self.threads)
+        return NumpyRunner(passes, precision, streams, dt, offset)
+
+    def product(self, name: str, product: Product) -> Product:
+        """As it is."""
+        return product
+
+    def optimizer(self, text: str, name: str) -> Any:
+        """Array code; :mod:`snnlang.runtime.optimizers` compiles its own C."""
+        return None
+
+    @contextmanager
+    def said(self) -> Iterator[None]:
+        """Nothing to say."""
+        yield
+
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """None."""
+        return ()
+
+
+def downloaded(arrays: Arrays, named: Mapping[str, Any]) -> dict[str, Values]:
+    """Arrays by name on the host: themselves where they are there already."""
+    return {name: arrays.down(value) for name, value in named.items()}
+
+
+__all__ = ["Arrays", "HostArrays", "downloaded"]

@@ -1,0 +1,216 @@
+"""How a training will be computed, in words and as kernels: ``snn explain`` and ``snn show --stage forward|backward`` of a ``train`` block.
+
+Everything is read from the engine that trains. Memory is that of the arrays which one sample fills, times the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from snnlang.codegen.learning_plan import Link
+from snnlang.codegen.plan_text import kernel_text
+from snnlang.model.elaborate import Overrides
+from snnlang.model.model import Program
+from snnlang.runtime.cuda_failure import size
+from snnlang.runtime.learning_engine import Engine, _CellRun
+from snnlang.runtime.network import Network
+from snnlang.runtime.products import Part, Product
+
+#: What carries a connection, by the class of its product; others are told by their own first sentence.
+_PRODUCTS = {
+    "Dense": "a matrix product",
+    "Sparse": "a list of synapses",
+    "OneToOne": "neuron to neuron",
+    "Convolution": "a convolution",
+    "Pool": "a pool",
+    "Transposed": "a matrix product with the transposed weights of another connection",
+}
+
+
+def explain_training(program: Program, overrides: Overrides, name: str | None = None) -> str:
+    """Layers and their order, what is computed once, folded, kept and computed again, products, parameters and memory."""
+    network, target = _network(program, overrides, name)
+    learner, training = network.learner, network.training
+    engine = learner.engine(frozenset(training.inputs), True)
+    shown = ", ".join(f"`{path}`" for path in training.inputs)
+    lines = [
+        f"{network.experiment.name}: trains network {network.experiment.network.name}, {training.steps} steps of "
+        f"{network.experiment.dt:g} ms, {learner.real.name}, target {target}, seed {network.experiment.seed}",
+        f"{training.epochs} epochs, batches of {training.batch}, {training.optimizer.name}, "
+        f"{learner.parameters.size:,} trained numbers; the loss reads {', '.join(readout.label for readout in learner.readouts)}",
+        "",
+        f"Layers, in the order of the forward pass (where {shown} stays the same in every step)",
+    ]
+    for layer in learner.layers.layers:
+        lines += _layer(engine, layer.cells, bool(layer.links))
+    lines += ["", "Connections"]
+    lines += [_connection(engine, link) for link in learner.layers.links]
+    lines += ["", "Backward pass"]
+    lines += _backward(network, engine)
+    lines += ["", "Trained"]
+    for one in learner.trained:
+        shape = " x ".join(map(str, one.shape)) or "one number"
+        within = "" if one.low is None and one.high is None else f", kept within {_end(one.low)} to {_end(one.high)}"
+        lines.append(f"  {one.name}: {shape}{within}")
+    lines += [f"  {path}.{variable}: frozen" for path, variable in training.freeze]
+    return "\n".join([*lines, "", *_memory(network, engine)])
+
+
+def pass_text(
+    program: Program, overrides: Overrides, stage: Literal["forward", "backward"], name: str | None = None
+) -> str:
+    """The kernels of the passes, one for each population, in the intermediate language."""
+    network, _ = _network(program, overrides, name)
+    engine = network.learner.engine(frozenset(network.training.inputs), True)
+    parts = ["\n".join(kernel_text(getattr(run.passes, stage))) for run in engine.runs.values()]
+    parts += [f"# {path} is folded: what it reads is weighted and summed over the steps" for path in engine.folded]
+    return "\n\n".join(parts)
+
+
+def _network(program: Program, overrides: Overrides, name: str | None) -> tuple[Network, str]:
+    """The network on target numpy, whose passes are the same and need no compiler; and the target that was asked for."""
+    from snnlang.model.elaborate import elaborate
+    from snnlang.runtime.compiler import find
+
+    network = Network(program, name, replace(overrides, target="numpy"))
+    chosen = str(overrides.target or elaborate(program, name, overrides).settings.get("target", "auto"))
+    return network, chosen if chosen != "auto" else "c" if find() is not None else "numpy"
+
+
+# --- forward ----------------------------------------------------------------------------------------------------------
+
+
+def _layer(engine: Engine, cells: tuple[str, ...], cyclic: bool) -> list[str]:
+    lines = []
+    if cyclic and len(cells) > 1:
+        lines.append(f"  {', '.join(cells)}: a cycle, step by step together")
+    for path in cells:
+        cell = engine.learning.cells[path]
+        count = f"  {path}: {cell.size} neurons, "
+        if path in engine.folded:
+            lines.append(f"{count}linear and read as a weighted sum: folded into weights of what arrives in each step")
+            continue
+        run = engine.runs[path]
+        if run.still:
+            way = "the same in every step: computed once"
+        elif cyclic:
+            way = "step by step, because it is on a cycle" if len(cells) == 1 else "step by step"
+        else:
+            way = f"all {engine.segment} steps{' of a segment' if engine.segment < engine.steps else ''} at once"
+        lines.append(count + way)
+        lines.append(f"    {_kept(run)}")
+    return lines
+
+
+def _kept(run: _CellRun) -> str:
+    """What one step leaves for the way back."""
+    inputs = [name for name in run.passes.kept if name in run.cell.inputs]
+    kept = [name for name in run.passes.kept if name not in run.cell.inputs]
+    names = {let.name for let in run.cell.body}
+    again = [name for name in _loaded(run) if name in names and name not in kept]
+    text = f"keeps {_count(len(kept))} for each neuron, step and sample"
+    if kept:
+        text += f" ({', '.join(_plain(run, kept))})"
+    if inputs:
+        text += f", reads {', '.join(_plain(run, inputs))} as it came"
+    if again:
+        text += f"; computes {', '.join(_plain(run, again))} again"
+    return text
+
+
+def _loaded(run: _CellRun) -> list[str]:
+    """Names of the forward pass that the backward kernel computes anew."""
+    from snnlang.codegen import kernel as k
+
+    found = [s.name for s in k.walk_statements(run.passes.backward.body) if isinstance(s, k.Let)]
+    return list(dict.fromkeys(found))
+
+
+def _plain(run: _CellRun, names: list[str]) -> list[str]:
+    """``v_new__now`` as a reader knows it: ``v_new``; what was there before the step as ``v before``."""
+    made = []
+    for name in names:
+        before = name.endswith("__before")
+        short = name.removesuffix("__now").removesuffix("__before").removesuffix("_before" if before else "")
+        prefix = "".join(c if c.isalnum() else "_" for c in run.path) + "_"
+        made.append(short.removeprefix(prefix) + (" before" if before else ""))
+    return made
+
+
+def _count(number: int) -> str:
+    return "nothing" if not number else "one number" if number == 1 else f"{number} numbers"
+
+
+def _connection(engine: Engine, link: Link) -> str:
+    title = link.name.partition(": ")[0]
+    if link.kind == "bias":
+        return f"  {title}: added once"
+    product: Product = engine.wiring.products[link.name]
+    part = ""
+    if isinstance(product, Part):
+        product, part = product.inner, " between parts of the populations"
+    name = type(product).__name__
+    carried = _PRODUCTS.get(name) or (type(product).__doc__ or name).split(".")[0].lower()
+    if link.after in engine.folded:
+        way = "of sums over the steps, once for each batch"
+    elif link.before in engine.learning.inputs or engine.runs[link.before].still:
+        way = "once for each batch, forwards and backwards"
+    elif any(link in layer.links for layer in engine.learning.layers):
+        way = "in each step, its gradient from all steps together"
+    else:
+        way = "one for all steps together"
+    late = f", {link.lag} step{'s' if link.lag > 1 else ''} late" if link.lag else ""
+    return f"  {title}: {carried}{part}, {way}{late}"
+
+
+# --- backward, memory -------------------------------------------------------------------------------------------------
+
+
+def _backward(network: Network, engine: Engine) -> list[str]:
+    training = network.training
+    lines = [
+        "  the derivative of events is the surrogate; gradients "
+        + ("pass" if training.through_reset else "stop at")
+        + " resets"
+    ]
+    if training.truncate is not None:
+        lines.append(f"  gradients flow back through {training.truncate} steps (`truncate`)")
+    if engine.segment < engine.steps:
+        number = -(-engine.steps // engine.segment)
+        lines.append(
+            f"  {number} segments of {engine.segment} steps: each but the last is computed once more on the way back"
+        )
+    else:
+        lines.append(
+            "  all steps are kept: nothing is computed a second time from its start (`checkpoint` trades time for memory)"
+        )
+    return lines
+
+
+def _memory(network: Network, engine: Engine) -> list[str]:
+    learner, training = network.learner, network.training
+    zeros = {i.path: np.zeros((1, i.size), learner.real) for i in network.experiment.network.inputs}
+    readouts = engine.forward(zeros, keep=True)
+    learner.backward(engine, {label: np.zeros_like(value) for label, value in readouts.items()})
+    sample = engine.buffer_bytes()
+    from snnlang.runtime.optimizers import Optimizer
+
+    optimizer = Optimizer(training.optimizer.name, training.optimizer.options, learner.parameters[:1], False)
+    copies = 2 + len(optimizer.memory)
+    weights = learner.parameters.nbytes * copies
+    total = sample * training.batch + weights
+    return [
+        f"Memory beside the data: about {size(total)}",
+        f"  {size(sample)} for each sample of a batch: {size(sample * training.batch)}",
+        f"  {size(weights)} for weights, gradients and the optimizer ({copies} numbers for each weight)",
+    ]
+
+
+def _end(value: float | None) -> str:
+    return "∞" if value is None else f"{value:g}"
+
+
+__all__ = ["explain_training", "pass_text"]

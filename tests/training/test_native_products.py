@@ -1,0 +1,151 @@
+"""Compiled products against the NumPy ones and sums written as loops, on every path that data can choose, and the same bits on threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnlang.codegen.patterns import window
+from snnlang.runtime import native_products
+from snnlang.runtime.compiler import find
+from snnlang.runtime.native_products import Native, NativeConvolution, NativeDense, NativePool
+from snnlang.runtime.products import Dense
+from snnlang.runtime.windows import Convolution, Pool, Window
+
+from .test_windows import CASES, by_hand
+
+pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+Values = np.ndarray[Any, Any]
+PRECISIONS = ["single", "double"]
+
+
+def close(precision: str) -> float:
+    return 1e-12 if precision == "double" else 2e-5
+
+
+def sparse(rng: np.random.Generator, shape: tuple[int, ...], part: float, like: np.dtype[Any]) -> Values:
+    return (rng.normal(size=shape) * (rng.random(shape) < part)).astype(like)
+
+
+def results(product: Any, x: Values, w: Values, y: Values) -> list[Values]:
+    """forward, transpose and gradient, set and added."""
+    out, back, slope = np.full_like(y, 3), np.full_like(x, 3), np.ones_like(w)
+    product.forward(x, w, out, False)
+    product.transpose(y, w, back, False, x)
+    more, again = out.copy(), back.copy()
+    product.forward(x, w, more, True)
+    product.transpose(y, w, again, True, x)
+    if product.trained:
+        product.gradient(x, y, slope)
+    return [out, back, more, again, slope]
+
+
+def agree(a: list[Values], b: list[Values], tolerance: float) -> None:
+    for one, other in zip(a, b, strict=True):
+        assert np.abs(one - other).max() <= tolerance * max(1.0, float(np.abs(other).max()))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", [*CASES, {"kernel": 1}, {"kernel": 5, "padding": 4}])
+@pytest.mark.parametrize("channels", [4, 36])
+@pytest.mark.parametrize("rare", [0.0, 1.1])
+def test_convolution(
+    precision: str, case: dict[str, Any], channels: int, rare: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways through the data, also in pieces of one image, with rows that fill no block."""
+    monkeypatch.setattr(native_products, "RARE_PIXELS", rare)
+    monkeypatch.setattr(native_products, "FEWEST", 1)
+    monkeypatch.setattr(native_products, "PIECE", 1)
+    options = {"pre_shape": (2, 6, 7), "channels": channels, **case}
+    image, output, kernel, stride, padding, dilation, groups = window("conv2d", options)
+    seen = Window(image, output, kernel, stride, padding, dilation)
+    native, rng = Native(precision), np.random.default_rng(0)
+    product, plain = NativeConvolution(native, seen, groups, 0.5), Convolution(seen, groups, 0.5)
+    x = sparse(rng, (7, 84), 0.4, native.real)
+    w = rng.normal(size=channels * product.taps).astype(native.real)
+    y = rng.normal(size=(7, int(np.prod(output)))).astype(native.real)
+    agree(results(product, x, w, y), results(plain, x, w, y), close(precision))
+    out = np.empty_like(y)
+    product.forward(x, w, out, False)
+    if channels == 4:
+        assert np.allclose(out, 0.5 * by_hand(seen, groups, x, w), atol=close(precision) * 10)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("greatest", [False, True])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Window((3, 6, 8), (3, 3, 4), (2, 2), (2, 2), (0, 0), (1, 1)),
+        Window((3, 7, 9), (3, 3, 4), (2, 2), (2, 2), (0, 0), (1, 1)),
+        Window((3, 9, 6), (3, 3, 2), (3, 3), (3, 3), (0, 0), (1, 1)),
+        Window((2, 7, 7), (2, 4, 4), (3, 3), (2, 2), (1, 1), (1, 1)),
+        Window((2, 7, 7), (2, 3, 5), (3, 2), (1, 1), (0, 0), (2, 2)),
+    ],
+)
+def test_pools(precision: str, greatest: bool, shape: Window) -> None:
+    native, rng = Native(precision), np.random.default_rng(1)
+    a, b = NativePool(native, shape, 0.25, greatest), Pool(shape, 0.25, greatest)
+    x = rng.integers(0, 3, (5, int(np.prod(shape.image)))).astype(native.real)  # with ties
+    y = rng.normal(size=(5, int(np.prod(shape.output)))).astype(native.real)
+    agree(results(a, x, np.full(1, 2, native.real), y), results(b, x, np.full(1, 2, native.real), y), close(precision))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("pre, post", [(70, 8), (131, 45), (64, 150), (200, 33)])
+@pytest.mark.parametrize("part", [0.0, 0.05, 0.3])
+def test_gathered_rows(precision: str, pre: int, post: int, part: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_products, "RARE", 1.1)
+    monkeypatch.setattr(native_products, "WORTH_LISTS", 0)
+    native, rng = Native(precision), np.random.default_rng(2)
+    a, b = NativeDense(native, pre, post, -0.5), Dense(pre, post, -0.5)
+    x = sparse(rng, (37, pre), part, native.real)
+    w = rng.normal(size=pre * post).astype(native.real)
+    y = rng.normal(size=(37, post)).astype(native.real)
+    agree(results(a, x, w, y), results(b, x, w, y), close(precision))
+    first, second = np.full_like(w, 9), np.zeros_like(w)
+    a.gradient(x, y, first, False)
+    b.gradient(x, y, second)
+    agree([first], [second], close(precision))
+
+
+def test_the_density_of_what_is_sent_decides() -> None:
+    native = Native("single")
+    product = NativeDense(native, 500, 100)
+    rng = np.random.default_rng(3)
+    assert product._few(sparse(rng, (64, 500), 0.05, native.real))
+    assert not product._few(sparse(rng, (64, 500), 0.5, native.real))
+    assert not product._few(sparse(rng, (2, 500), 0.05, native.real))  # too little work to count anything
+    assert not NativeDense(native, 500, 100, 1.0, np.ones((500, 100)))._few(sparse(rng, (64, 500), 0.05, native.real))
+
+
+@pytest.mark.parametrize("rare", [0.0, 1.1])
+def test_threads_change_no_bit(rare: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RARE", "RARE_PIXELS"):
+        monkeypatch.setattr(native_products, name, rare)
+    monkeypatch.setattr(native_products, "WORTH", 1)
+    monkeypatch.setattr(native_products, "WORTH_LISTS", 1)
+    rng = np.random.default_rng(4)
+    seen = Window((9, 8, 8), (20, 6, 6), (3, 3), (1, 1), (0, 0), (1, 1))
+    made: list[list[Values]] = []
+    x, pictures = sparse(rng, (45, 60), 0.1, np.dtype(np.float32)), sparse(rng, (45, 576), 0.3, np.dtype(np.float32))
+    w, kernels = rng.normal(size=60 * 40).astype(np.float32), rng.normal(size=9 * 20 * 9).astype(np.float32)
+    y, bars = rng.normal(size=(45, 40)).astype(np.float32), rng.normal(size=(45, 720)).astype(np.float32)
+    for threads in (1, 2, 5):
+        native = Native("single", threads)
+        first = results(NativeDense(native, 60, 40), x, w, y)
+        made.append(first + results(NativeConvolution(native, seen, 1, 1.0), pictures, kernels, bars))
+    for other in made[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(made[0], other, strict=True))
+
+
+def test_other_layouts_fall_back() -> None:
+    """Arrays that are not contiguous, or of the other precision, go through NumPy."""
+    native, rng = Native("single"), np.random.default_rng(5)
+    seen = Window((2, 6, 6), (3, 4, 4), (3, 3), (1, 1), (0, 0), (1, 1))
+    a, b = NativeConvolution(native, seen, 1, 1.0), Convolution(seen, 1, 1.0)
+    x, w = rng.normal(size=(4, 72)), rng.normal(size=54)
+    y = rng.normal(size=(4, 48))
+    agree(results(a, x, w, y), results(b, x, w, y), 1e-12)

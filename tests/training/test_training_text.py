@@ -1,0 +1,95 @@
+"""What is told of a training is what the engine does: layers, folds, cycles, segments, what is kept, memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnlang.cli.program import run
+from snnlang.compile import load_program
+from snnlang.diagnostics import SnnError, Source
+from snnlang.model.elaborate import Overrides
+from snnlang.runtime.training_text import explain_training, pass_text
+
+from .networks import network, text
+
+LINES = """
+population c[3, 4, 4]: Unit
+population h[5]: Unit
+population g[5]: Unit
+population out[3]: Readout
+connect image -> c.x: conv2d(3, kernel = 3, padding = 1)
+connect c -> h.x: dense(bias = true)
+connect h -> g.x: dense
+connect g -> h.x: dense, delay = 1
+connect g -> out.x: dense
+"""
+SOURCE = text(LINES, loss="cross_entropy(mean(out.v), label)", more="checkpoint = 3\nfreeze h.beta").replace(
+    "input image[6]", "input image[1, 4, 4]"
+)
+
+
+def told(source: str = SOURCE, **options: str) -> str:
+    return explain_training(load_program(Source("test.snn", source)), Overrides(**options))  # type: ignore[arg-type]
+
+
+def test_explained() -> None:
+    lines = told(target="numpy").splitlines()
+    for wanted in (
+        "Net: trains network Net, 7 steps of 1 ms, float32, target numpy, seed 3",
+        "  c: 48 neurons, all 3 steps of a segment at once",
+        "  h, g: a cycle, step by step together",
+        "  out: 3 neurons, linear and read as a weighted sum: folded into weights of what arrives in each step",
+        "  image->c.x: a convolution, once for each batch, forwards and backwards",
+        "  bias of c->h.x: added once",
+        "  c->h.x: a matrix product, one for all steps together",
+        "  g->h.x: a matrix product, in each step, its gradient from all steps together, 1 step late",
+        "  g->out.x: a matrix product, of sums over the steps, once for each batch",
+        "  3 segments of 3 steps: each but the last is computed once more on the way back",
+        "  c.beta: one number, kept within 1e-06 to 0.999999",
+        "  h.beta: frozen",
+    ):
+        assert wanted in lines, "\n".join(lines)
+    assert not any(line.startswith("  h.beta: one") for line in lines)
+
+
+def test_memory_is_that_of_the_arrays() -> None:
+    """The numbers told are the bytes that a batch of eight asks for."""
+    net = network(SOURCE, precision="float32")
+    net.grad(np.ones((8, 1, 4, 4)), np.zeros(8, int))
+    engine = net.learner.engine(frozenset({"image"}), True)
+    found = re.search(r"([\d.]+) kB for each sample of a batch: ([\d.]+) kB", told())
+    assert found is not None
+    assert float(found[2]) == pytest.approx(engine.buffer_bytes() / 1000, rel=0.01)
+
+
+def test_kernels_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = load_program(Source("test.snn", SOURCE))
+    forward = pass_text(program, Overrides(), "forward")
+    backward = pass_text(program, Overrides(), "backward")
+    assert "# u[n] = beta*u[n-1] + x - theta*spike[n-1]" in forward.replace("x[n]", "x")
+    assert "kernel c_forward" in forward
+    assert "kernel c_backward" in backward
+    assert "3.14159" in backward  # the surrogate
+    assert "# out is folded" in backward
+    (tmp_path / "net.snn").write_text(SOURCE)
+    assert run(["explain", str(tmp_path / "net.snn")]) == 0
+    assert run(["show", str(tmp_path / "net.snn"), "--stage", "backward"]) == 0
+    assert "h_backward" in capsys.readouterr().out
+    shown = load_program(Source("test.snn", SOURCE + "\nsimulate Net as shown:\n    duration = 3\n"))
+    with pytest.raises(SnnError) as problem:
+        pass_text(shown, Overrides(), "forward", "shown")
+    assert problem.value.diagnostics[0].code == "E754"
+
+
+def test_frozen_parameters_and_biases() -> None:
+    net = network(SOURCE.replace("freeze h.beta", "freeze h.beta, g.beta"))
+    assert not [name for name in net.weights if name in ("h.beta", "g.beta")]
+    named = SOURCE.replace("connect c ->", "connect first = c ->").replace("freeze h.beta", "freeze first.bias")
+    assert "first.bias" not in network(named).weights
+    with pytest.raises(SnnError) as problem:
+        network(SOURCE.replace("freeze h.beta", "freeze h.theta"))  # not trained anyhow
+    assert problem.value.diagnostics[0].code == "E619"

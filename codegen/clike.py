@@ -34,6 +34,8 @@ _LOCAL_TYPES = {"real": "real", "int": "int32_t", "bool": "int"}
 _ATOM, _UNARY, _PRODUCT, _SUM, _ORDER, _EQUAL, _AND, _OR, _CHOICE = range(9)
 _STRENGTH = {"*": _PRODUCT, "/": _PRODUCT, "+": _SUM, "-": _SUM}
 _POWERS = {2.0: "snn_square", 3.0: "snn_cube", 4.0: "snn_fourth"}
+#: Functions that only :mod:`snnlang.codegen.c_exponentials` writes.
+_SHARING = {"rate": "snn_rate", "falling_rate": "snn_falling_rate"}
 
 
 def safe(name: str) -> str:
@@ -111,6 +113,9 @@ class Scope:
                 return f"snn_whole({self.text(argument)})", _ATOM
             case k.Call(function="real", arguments=(argument,)):
                 return f"(real){self.text(argument, _ATOM)}", _UNARY
+            case k.Call(function=function, arguments=arguments) if function in _SHARING:
+                suffix = "" if self.precision == "double" else "f"
+                return f"{_SHARING[function]}{suffix}({', '.join(self.text(a) for a in arguments)})", _ATOM
             case k.Call(function=function, arguments=arguments, type=type):
                 row = FUNCTIONS[function]
                 form = row.c if self.precision == "double" else row.single

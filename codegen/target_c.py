@@ -14,6 +14,7 @@ from typing import Literal
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
+from snnlang.codegen.c_exponentials import share_exponentials
 from snnlang.codegen.c_fusion import fuse
 from snnlang.codegen.c_kernel import KernelPrinter
 from snnlang.codegen.c_layout import Layout, lay_out, loaded
@@ -59,6 +60,8 @@ def emit(plan: p.Plan, *, prefix: str = "snn", math: Mathematics = "fast", tiles
     plan can be run in blocks; they are given at run time."""
     _require_printable(plan)
     plan = fuse(plan)
+    if math == "fast":
+        plan = share_exponentials(plan)
     printer = _Printer(plan, prefix, math, tiles or Tiles())
     text = printer.file()
     layout = printer.layout

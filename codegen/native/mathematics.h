@@ -217,6 +217,36 @@ SNN_INLINE float snn_exprelf(float x) { return fabsf(x) < 0x1p-30f ? 1.0f : snn_
 SNN_INLINE double snn_inverse_exprel(double x) { return fabs(x) < 0x1p-60 ? 1.0 : x/snn_expm1(x); }
 SNN_INLINE float snn_inverse_exprelf(float x) { return fabsf(x) < 0x1p-30f ? 1.0f : x/snn_expm1f(x); }
 
+/* x/(e - 1) where e = exp(x) is known to some roundings; near zero by Bernoulli's numbers, since e - 1 says too little there. */
+SNN_INLINE double snn_rate_series(double x)
+{
+    const double z = x*x;
+    return snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, snn_fused(z, 1.0/47900160.0, -1.0/1209600.0), 1.0/30240.0), -1.0/720.0),
+        1.0/12.0), snn_fused(-0.5, x, 1.0));
+}
+
+SNN_INLINE float snn_rate_seriesf(float x)
+{
+    const float z = x*x;
+    return (1.0f - 0.5f*x) + z*(1.0f/12.0f + z*(-1.0f/720.0f + z*(1.0f/30240.0f)));
+}
+
+SNN_INLINE double snn_rate(double x, double e) { return fabs(x) < 0.25 ? snn_rate_series(x) : x/(e - 1.0); }
+SNN_INLINE float snn_ratef(float x, float e) { return fabsf(x) < 0.5f ? snn_rate_seriesf(x) : x/(e - 1.0f); }
+
+/* The same where e = a/b, and b may be infinite. */
+SNN_INLINE double snn_falling_rate(double x, double a, double b)
+{
+    const double bounded = b > 0x1p900 ? 0x1p900 : b;
+    return fabs(x) < 0.25 ? snn_rate_series(x) : x/(a - bounded)*bounded;
+}
+
+SNN_INLINE float snn_falling_ratef(float x, float a, float b)
+{
+    const float bounded = b > 0x1p100f ? 0x1p100f : b;
+    return fabsf(x) < 0.5f ? snn_rate_seriesf(x) : x/(a - bounded)*bounded;
+}
+
 /* The hyperbolic functions need exp(x) and exp(x) - 1 at once, and no error in r: x = n*log(2) + r + rest, p = exp(r + rest) - 1, and 2^n as the
  * product of two powers as above. x within [-750, 720] or nan (float: [-105, 90]). */
 typedef struct { double p, n, first, second; } snn_power;

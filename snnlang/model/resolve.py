@@ -232,7 +232,9 @@ class Resolver:
         if not self.names.is_lost(name):
             self.names.lost = self.names.lost | {name}  # one message a name
             names = [*self.names.all_names(), *self.names.events]
-            alone = (f"`{name}` is a unit, which follows a number: write `1 {name}`, such as x/(1 {name})",) if len(name) > 1 and name in UNITS else ()
+            alone: tuple[str, ...] = ()
+            if len(name) > 1 and name in UNITS:
+                alone = (f"`{name}` is a unit, which follows a number: write `1 {name}`, such as x/(1 {name})",)
             known = extra or alone or help_for(name, names) or (("declare it, or correct its spelling",) if names else ())
             self.collector.error(
                 "E101", f"unknown name `{name}` in {self.names.where}", span, "not declared", help=known

@@ -200,19 +200,20 @@ class ExperimentReader:
     def _overrides(self, opened: Opened) -> dict[str, dict[str, tree.Expression]]:
         """Arguments from outside by path; reports names that nothing carries (E607)."""
         parameters = [parameter.name for parameter in self.definition.definition.parameters]
+        settings = TRAIN_SETTINGS if self.experiment.kind == "train" else SETTINGS
         extra: dict[str, dict[str, tree.Expression]] = {}
         for name, expr in self.values.items():
             path, dot, last = name.rpartition(".")
             if not dot:
-                if name not in parameters and name not in SETTINGS:
-                    choices = [*parameters, *SETTINGS, *opened.populations, *opened.connections]
+                if name not in parameters and name not in settings:
+                    choices = [*parameters, *settings, *opened.populations, *opened.connections]
                     if name in opened.populations or name in opened.connections:
                         helps: tuple[str, ...] = (f"name a parameter of it: `--set {name}.PARAMETER=…`",)
                     else:
                         helps = help_for(name, choices) or (
                             (f"{opened.frame.name} has {listing(parameters)}",)
                             if parameters
-                            else (f"{opened.frame.name} has no parameters; settings are {listing(SETTINGS)}",)
+                            else (f"{opened.frame.name} has no parameters; settings are {listing(settings)}",)
                         )
                     self.collector.error("E607", f"{opened.frame.name} has no parameter `{name}`", expr.span, "nothing to set", help=helps)
                 continue

@@ -49,8 +49,14 @@ class Model:
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """Names of the experiments (``simulate``) of the file."""
+        """Names of the experiments of the file: its ``simulate`` and ``train`` blocks."""
         return tuple(self.program.experiment_names())
+
+    @property
+    def simulations(self) -> tuple[str, ...]:
+        """Names of those that simulate."""
+        names = zip(self.program.experiment_names(), self.program.experiments, strict=True)
+        return tuple(name for name, experiment in names if experiment.kind == "simulate")
 
     def run(
         self,

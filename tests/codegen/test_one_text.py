@@ -76,8 +76,7 @@ def arguments(elaborated: Any) -> Iterator[tuple[str, Any]]:
 EXPERIMENTS = [
     (path, experiment)
     for path in sorted(EXAMPLES.glob("*.snn"))
-    if not path.stem.startswith("train_")
-    for experiment in snnlang.load(path).experiments
+    for experiment in snnlang.load(path).simulations
 ]
 
 

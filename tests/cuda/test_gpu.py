@@ -45,7 +45,7 @@ def test_examples_agree(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snnlang.runtime.excerpt.SECONDS", 0.8)
     text = path.read_text(encoding="utf-8").replace("160", "16").replace("240", "24")
     model = snnlang.load(text)
-    for experiment in model.experiments:
+    for experiment in model.simulations:
         if elaborate(model.program, experiment, Overrides()).training is not None:
             continue  # trained, not simulated
         smaller = SMALLER.get(f"{path.stem}-{experiment}", SMALLER.get(path.stem, {}))

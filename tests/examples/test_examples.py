@@ -177,3 +177,54 @@ def test_train_digits() -> None:
     assert history.test_accuracy is not None
     assert history.test_accuracy > 0.96
     assert all(0.1 < epoch.rates["hidden"] < 0.7 for epoch in history.epochs)
+
+
+@pytest.mark.skipif(find() is None, reason="no C compiler")
+def test_trainable_time_constants() -> None:
+    """Time constants of their own find what equal ones miss, and spread from where they began."""
+    model = snnlang.load(EXAMPLES[0].parent / "trainable_time_constants.snn")
+    net = model.network(target="c", seed=1, set={"epochs": 12})
+    trained = net.train().test_accuracy
+    tau = np.asarray(net.weights["hidden.tau"])
+    assert tau.shape == (100,)
+    assert tau.min() < 1.5
+    assert tau.max() > 3
+    text = (EXAMPLES[0].parent / "trainable_time_constants.snn").read_text(encoding="utf-8")
+    fixed = snnlang.load(f"{text}    freeze hidden.tau\n").network(target="c", seed=1, set={"epochs": 12})
+    plain = fixed.train().test_accuracy
+    assert "hidden.tau" not in fixed.weights
+    assert trained is not None
+    assert plain is not None
+    assert trained > 0.76
+    assert trained > plain + 0.03
+
+
+#: One sample of each network that takes long to train, in the shape of its data.
+SAMPLES = {
+    "fashion_mlp": (28, 28),
+    "fashion_deep": (28, 28),
+    "fashion_rows": (28, 28),
+    "fashion_conv": (28, 28),
+    "fashion_saccades": (10, 2, 34, 34),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_long_trainings_begin(name: str) -> None:
+    """A batch of made pictures: the loss begins near that of guessing, its slope predicts it, and every weight has a gradient."""
+    random = np.random.default_rng(1)
+    shape = SAMPLES[name]
+    x = random.random((16, *shape)) if len(shape) == 2 else (random.random((16, *shape)) < 0.05).astype(float)
+    y = random.integers(0, 10, 16)
+    net = snnlang.load(EXAMPLES[0].parent / f"{name}.snn").network(seed=1)
+    loss, gradients = net.grad(x, y)
+    assert 2 < loss < 3.2
+    assert set(gradients) == set(net.weights)
+    for parameter, gradient in gradients.items():
+        assert np.all(np.isfinite(gradient)), parameter
+        assert np.any(gradient != 0), parameter
+    bias = "hidden->out.x.bias" if "hidden->out.x.bias" in gradients else "second->out.x.bias"
+    slope = float((np.asarray(gradients[bias], float) ** 2).sum())
+    net.weights[bias][...] -= 0.01 * gradients[bias]
+    after, _ = net.grad(x, y)
+    assert loss - after == pytest.approx(0.01 * slope, rel=0.05)

@@ -14,8 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 EXPERIMENTS = [
     (path, experiment)
     for path in sorted(EXAMPLES.glob("*.snn"))
-    if not path.stem.startswith("train_")
-    for experiment in snnlang.load(path).experiments
+    for experiment in snnlang.load(path).simulations
 ]
 #: Smaller networks where the interpreter would take long to build them.
 SMALLER = {

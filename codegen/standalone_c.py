@@ -3,7 +3,8 @@
 ``NAME.c`` is the text of :mod:`snnlang.codegen.target_c` and a few functions that find arrays by name; ``NAME_data.h`` holds what the
 runtime would give it (:mod:`snnlang.codegen.c_tables`), so that a person can change a number; ``NAME.h`` is what another program includes;
 ``main.c`` runs the experiment. Every function and constant that is seen from outside begins with NAME, so that several models fit one
-program. Every population is recorded. It refuses nothing: experiments that present samples are refused where the plan is made (E738).
+program. Every population is recorded. Samples that the experiment presents come along (:mod:`snnlang.codegen.c_samples`). It refuses
+nothing: what cannot be written is refused where the experiment is read (E738, E758).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from snnlang.codegen import plan as p
+from snnlang.codegen.c_samples import Samples, presented_words, sample_tables
 from snnlang.codegen.c_tables import names_of_arrays, tables
 from snnlang.codegen.clike import safe
 from snnlang.codegen.target_c import emit
@@ -27,10 +29,20 @@ _QUIET = """#if defined(__GNUC__) /* no model needs all support functions, no ke
 """
 
 
-def standalone(plan: p.Plan, steps: int | None = None, math: Literal["fast", "strict"] = "fast") -> dict[str, str]:
-    """File name -> text. ``steps`` is how many the program runs unless its command line says otherwise (10,000 without)."""
+def standalone(
+    plan: p.Plan,
+    steps: int | None = None,
+    math: Literal["fast", "strict"] = "fast",
+    samples: Samples | None = None,
+    initial: bool = False,
+) -> dict[str, str]:
+    """File name -> text. ``steps`` is how many the program runs unless its command line says otherwise (10,000 without; with ``samples``
+    those of its trials); ``initial``: it records values before the first step, too (as step -1)."""
     plan = watched(plan)
     name = safe(plan.name)
+    presented = presented_words(samples, name.upper(), name)
+    if samples is not None:
+        steps = samples.steps
     code = emit(plan, prefix=name, math=math)
     words = {
         "UPPER": name.upper(),
@@ -46,10 +58,25 @@ def standalone(plan: p.Plan, steps: int | None = None, math: Literal["fast", "st
         "RECORDS": _enumeration(name.upper(), "RECORD_", list(code.recorders)),
         "TABLE": _names_table(plan),
         "ROUNDING": _rounding(code.text, math),
+        "INITIAL": str(int(initial)),
+        **presented,
     }
+    words |= {
+        "READY": ", ready to run step 0" if samples is None else f": {name}_show begins",
+        "PRESENTED": "" if samples is None else _filled("present_api.h", words),
+        "OPTION": "" if samples is None else " [--trials FILE]",
+        "ABOUT": "" if samples is None else ", or of every trial",
+        "SAMPLES_FILE": "" if samples is None else f" {name}_samples.h",
+        "SAMPLES_ROW": "" if samples is None else f"| `{name}_samples.h` | the samples of its trials, phase by phase, and their labels |\n",
+    }
+    trials: dict[str, str] = {}
+    if samples is not None:
+        freezes = [array.name for array in plan.arrays.values() if array.role == "freeze"]
+        trials[f"{name}_samples.h"] = sample_tables(samples, list(code.arrays), freezes, name)
     return {
-        f"{name}.c": _QUIET + code.text + "\n" + _filled("access.c", words),
+        f"{name}.c": _QUIET + code.text + "\n" + _filled("access.c", words) + (_filled("present.c", words) if trials else ""),
         f"{name}_data.h": tables(plan, code, name),
+        **trials,
         f"{name}.h": _filled("model_api.h", words),
         "main.c": _filled("main.c", words),
         "Makefile": _filled("Makefile", words),
@@ -122,9 +149,12 @@ def _names_table(plan: p.Plan) -> str:
             f'    {{"{_plain_name(recorder.label)}", "{_plain_name(recorder.unit)}", \'{kind}\', {recorder.every}, 0}},'
         )
     nothing = ['    {"", "", \'r\', 0, 0},']
+    recorded = {name: number for number, name in enumerate(plan.arrays)}
+    of = [str(recorded[r.array]) if isinstance(r, p.ValueRecorder) else "-1" for r in plan.recorders]
     return (
         "const @NAME@_array_row @NAME@_arrays[] = {\n" + "\n".join(arrays or nothing) + "\n};\n\n"
-        "const @NAME@_record_row @NAME@_records[] = {\n" + "\n".join(records or nothing) + "\n};\n"
+        "const @NAME@_record_row @NAME@_records[] = {\n" + "\n".join(records or nothing) + "\n};\n\n"
+        f"/* the array that a recorder sees; -1: events */\nstatic const int64_t array_of_record[] = {{{', '.join(of or ['-1'])}}};\n"
     ).replace("@NAME@", safe(plan.name))
 
 

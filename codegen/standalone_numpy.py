@@ -26,10 +26,11 @@ from snnlang.codegen.target_numpy import emit
 LITERAL_LIMIT = 16
 
 
-def standalone(plan: p.Plan, steps: int | None = None) -> dict[str, str]:
-    """File name -> text. ``steps`` is how many the file runs unless its command line says otherwise (10,000 without)."""
+def standalone(plan: p.Plan, steps: int | None = None, initial: bool = False) -> dict[str, str]:
+    """File name -> text. ``steps`` is how many the file runs unless its command line says otherwise (10,000 without); ``initial``: it
+    records values before the first one, too (as step -1)."""
     code = emit(plan)
-    lines = [*_memory(plan), "", "", *_main(plan, 10_000 if steps is None else steps)]
+    lines = [*_memory(plan), "", "", *_main(plan, 10_000 if steps is None else steps, initial)]
     text = code.body + "\n\n" + "\n".join(lines) + "\n"
     carried = carry(text, frozenset(c.pattern for c in plan.connectivities.values() if c.kind == "sparse"))
     head = [
@@ -241,7 +242,18 @@ def _table(array: NDArray[Any]) -> str:
 # --- command line -----------------------------------------------------------------------------------------------------
 
 
-def _main(plan: p.Plan, steps: int) -> list[str]:
+def _initial(plan: p.Plan) -> list[str]:
+    """Lines that record what is there before the first step."""
+    lines = []
+    for r in plan.recorders:
+        if isinstance(r, p.ValueRecorder):
+            value = f'memory.arrays["{r.array}"]' + ("[-1]" if plan.arrays[r.array].depth > 1 else "")
+            chosen = "" if r.indices is None else f'[memory.chosen["{r.label}"]]'
+            lines.append(f'        memory.records["{r.label}"].append((np.array([-1]), {value}{chosen}[None].copy()))')
+    return lines
+
+
+def _main(plan: p.Plan, steps: int, initial: bool) -> list[str]:
     events = [r.label for r in plan.recorders if isinstance(r, p.EventRecorder)]
     values = [r.label for r in plan.recorders if isinstance(r, p.ValueRecorder)]
     times = f"+ {plan.time_offset})*{plan.dt!r}"
@@ -254,6 +266,7 @@ def _main(plan: p.Plan, steps: int) -> list[str]:
         "        setup(memory, 0)",
         "        coefficients(memory, 0)",
         "        trial_start(memory, 0)",
+        *(_initial(plan) if initial else ()),
         "        run(memory, 0, steps)",
         "        trial_end(memory, steps)",
         "    results = {}",

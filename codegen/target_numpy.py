@@ -55,11 +55,11 @@ def emit(plan: p.Plan) -> Code:
     return Code(plan.name, text, body, frozenset(support), frozenset(random))
 
 
-def standalone(plan: p.Plan, steps: int | None = None) -> dict[str, str]:
+def standalone(plan: p.Plan, steps: int | None = None, initial: bool = False) -> dict[str, str]:
     """File name -> text of a module that needs neither snnlang nor anything but NumPy: :mod:`snnlang.codegen.standalone_numpy`."""
     from snnlang.codegen import standalone_numpy
 
-    return standalone_numpy.standalone(plan, steps)
+    return standalone_numpy.standalone(plan, steps, initial)
 
 
 def _summary(plan: p.Plan) -> str:

@@ -14,6 +14,9 @@ from snnlang.diagnostics import Collector, Diagnostic, SnnError, Source, error
 from snnlang.frozen import dataclass, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snnlang.codegen.c_samples import Samples
     from snnlang.codegen.lower import Derived
     from snnlang.codegen.plan import Plan
     from snnlang.model.elaborate import Overrides
@@ -445,40 +448,48 @@ def _values_as_written(point: dict[str, tree.Expression]) -> dict[str, str]:
 
 
 def emit(
-    program: Program, overrides: Overrides, *, experiment: str | None = None, target: str = "numpy"
+    program: Program,
+    overrides: Overrides,
+    *,
+    experiment: str | None = None,
+    target: str = "numpy",
+    present: Callable[[Experiment, Plan], Samples] | None = None,
 ) -> dict[str, str]:
     """File name -> text of a module that runs without snnlang. What target cuda needs besides text is made by
-    :mod:`snnlang.runtime.standalone_cuda`."""
+    :mod:`snnlang.runtime.standalone_cuda`. ``present`` reads the samples that an experiment presents
+    (:func:`snnlang.runtime.standalone_samples.samples_of`): without it, such an experiment is refused (E738)."""
     if target not in ("numpy", "c"):
         raise error("E711", f"`{target}` cannot be written out by this version", help="use --target numpy, --target c or --target cuda")
     chosen, plan = compile_experiment(program, experiment, overrides)
     steps = round(chosen.duration / chosen.dt) if chosen.duration else None
-    if chosen.record_initial:
+    if chosen.sweep:
+        name, points = chosen.sweep[0]
+        raise error(
+            "E759",
+            f"`{chosen.name}` sweeps `{name}`, and what is written out holds one of {len(points)} points",
+            chosen.span,
+            "several networks",
+            help=f"choose one with --set {name}=..., or run all of them with `snn run`",
+        )
+    if chosen.phases and (target != "c" or present is None):
         raise error(
             "E738",
-            f"`{chosen.name}` records what was there before the first step, which a module of its own does not",
-            chosen.span,
-            help="leave out `record_initial`, or use --target cuda, whose folder records it as step -1",
+            f"`{chosen.name}` presents samples, which a module of Python does not load",
+            chosen.phases[0].span,
+            "the data are not part of the model",
+            help="use --target c, whose folder holds the samples, or compile an experiment with a duration and no present",
         )
     if target == "c":
         from snnlang.codegen import standalone_c
 
-        if chosen.phases:
-            raise error(
-                "E738",
-                f"`{chosen.name}` presents samples, which a C program would have to load itself",
-                chosen.phases[0].span,
-                "the data are not part of the model",
-                help="compile an experiment with a duration and no present: the program that embeds it sets the inputs by "
-                "name_set() and runs each sample; or use --target numpy",
-            )
         frozen = {
             name: replace(array, data=None, fill=float((array.owner, array.variable) in chosen.freeze))
             for name, array in plan.arrays.items()
             if array.role == "freeze"
         }
         plan = replace(plan, arrays={**plan.arrays, **frozen})
-        return standalone_c.standalone(plan, steps, math_of(chosen, overrides))
+        samples = present(chosen, plan) if present is not None and chosen.phases else None
+        return standalone_c.standalone(plan, steps, math_of(chosen, overrides), samples, chosen.record_initial)
     from snnlang.codegen.target_numpy import standalone
 
-    return standalone(plan, steps=steps)
+    return standalone(plan, steps=steps, initial=chosen.record_initial)

@@ -60,8 +60,10 @@ def require_directory(path: str | os.PathLike[str], option: str = "") -> Path:
         raise refuse(path, "it is a file, and a directory is needed", option)
     try:
         target.mkdir(exist_ok=True)
-    except FileNotFoundError:
-        raise refuse(path, f"the directory '{target.parent}' does not exist", option) from None
+    except FileNotFoundError:  # some file systems say so of a directory in which nothing can be made
+        there = target.parent.exists()
+        reason = f"nothing can be made in '{target.parent}'" if there else f"the directory '{target.parent}' does not exist"
+        raise refuse(path, reason, option) from None
     except OSError as problem:
         raise refuse(path, problem.strerror or str(problem), option) from None
     require_writable(target / "probe", option)

@@ -11,8 +11,21 @@
     if (@NAME@_create(&m, &@NAME@_given, asked) <= 0) return NULL;
     @NAME@_setup(m, 0);
     @NAME@_coefficients(m, 0);
-    @NAME@_trial_start(m, 0);
+    if (@UPPER@_TRIALS == 0) @NAME@_trial_start(m, 0); /* else that of the first trial is the first */
     return m;
+}
+
+int @NAME@_record(@NAME@_model *const m, const int64_t step)
+{
+    for (int64_t number = 0; number < @UPPER@_RECORDS; number++) {
+        const int64_t array = array_of_record[number];
+        int64_t count = 0;
+        if (array < 0) continue; /* events */
+        const unsigned char *const memory = @NAME@_array(m, array, &count);
+        const int64_t depth = @NAME@_arrays[array].depth, slot = snn_slot(step, 0, depth);
+        if (!snn_record_values(&m->records[number], memory + slot*(count/depth)*m->records[number].bytes, step)) return 0;
+    }
+    return 1;
 }
 
 int64_t @NAME@_width(@NAME@_model *const m, const int64_t number) { return m->records[number].width; }

@@ -1,8 +1,8 @@
 /* Runs @PLAN@ and says how often its neurons fired.
  *
- *     ./@NAME@ [--steps N] [--threads N] [--events FILE] [--values FILE]
+ *     ./@NAME@ [--steps N] [--threads N] [--events FILE] [--values FILE]@OPTION@
  *
- * FILE gets lines of comma-separated values: of every event, or of every recorded number. */
+ * FILE gets lines of comma-separated values: of every event, or of every recorded number@ABOUT@. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,6 +53,30 @@ static void drain(@NAME@_model *const m, FILE *const events, FILE *const values)
     }
 }
 
+#if @UPPER@_TRIALS > 0
+static void write_trial(FILE *const file, const int64_t trial, const int64_t step)
+{
+    const @NAME@_trial_row row = @NAME@_trial(trial);
+    fprintf(file, "%lld,%lld,%lld,%lld,%.17g,%.17g,%.17g", (long long)trial, (long long)row.phase, (long long)row.epoch,
+            (long long)row.sample, (double)step*@UPPER@_DT, (double)(step + row.steps)*@UPPER@_DT,
+            (double)(step + row.steps + row.rest)*@UPPER@_DT);
+    for (int label = 0; label < @UPPER@_LABELS; label++) {
+        const char *const text = @NAME@_label(trial, label);
+        fprintf(file, ",%s", text == NULL ? "" : text);
+    }
+    fputc('\n', file);
+}
+#endif
+
+/* What @NAME@_run and its like give when they fail. */
+static int failed(@NAME@_model *const m, const int64_t ran, const int threads)
+{
+    fprintf(stderr, ran == -1 ? "@NAME@: the system refused %d threads\n" : "@NAME@: no memory for what was recorded (%d threads)\n",
+            threads);
+    @NAME@_destroy(m);
+    return 1;
+}
+
 static FILE *opened(const char *const path, const char *const head)
 {
     FILE *const file = fopen(path, "w");
@@ -79,7 +103,7 @@ int main(const int argc, char **const argv)
 {
     int64_t steps = @UPPER@_STEPS;
     int threads = 1;
-    FILE *events = NULL, *values = NULL;
+    FILE *events = NULL, *values = NULL, *trials = NULL;
     for (int i = 1; i < argc; i += 2) {
         const char *const next = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--steps") == 0) {
@@ -90,8 +114,14 @@ int main(const int argc, char **const argv)
             events = opened(next, "recorder,step,time_ms,index\n");
         } else if (strcmp(argv[i], "--values") == 0 && *next != '\0') {
             values = opened(next, "recorder,step,time_ms,index,value\n");
+#if @UPPER@_TRIALS > 0
+        } else if (strcmp(argv[i], "--trials") == 0 && *next != '\0') {
+            trials = opened(next, "trial,phase,epoch,sample,start_ms,end_ms,rest_end_ms");
+            for (int label = 0; label < @UPPER@_LABELS; label++) fprintf(trials, ",%s", @NAME@_labels[label]);
+            fputc('\n', trials);
+#endif
         } else {
-            fprintf(stderr, "usage: @NAME@ [--steps N] [--threads N] [--events FILE] [--values FILE]\n");
+            fprintf(stderr, "usage: @NAME@ [--steps N] [--threads N] [--events FILE] [--values FILE]@OPTION@\n");
             return 2;
         }
     }
@@ -100,20 +130,29 @@ int main(const int argc, char **const argv)
         fprintf(stderr, "@NAME@: there is not enough memory\n");
         return 1;
     }
-    for (int64_t step = 0; step < steps;) {
+    int64_t step = 0;
+#if @UPPER@_TRIALS > 0
+    for (int64_t trial = 0; trial < @UPPER@_TRIALS && step < steps; trial++) {
+        const int64_t ran = @NAME@_show(m, trial, step);
+        if (ran < 0) return failed(m, ran, threads);
+        if (trials != NULL) write_trial(trials, trial, step);
+        step += ran;
+        drain(m, events, values);
+        @NAME@_trial_end(m, step);
+    }
+#else
+    if (@UPPER@_RECORD_INITIAL && !@NAME@_record(m, -1)) return failed(m, -2, threads);
+    while (step < steps) {
         const int64_t count = steps - step < CHUNK ? steps - step : CHUNK;
         const int64_t ran = @NAME@_run(m, step, count);
-        if (ran < 0) {
-            fprintf(stderr, ran == -1 ? "@NAME@: the system refused %d threads\n" : "@NAME@: no memory for what was recorded (%d threads)\n",
-                    threads);
-            @NAME@_destroy(m);
-            return 1;
-        }
+        if (ran < 0) return failed(m, ran, threads);
         step += count;
         drain(m, events, values);
     }
-    const double seconds = (double)steps*@UPPER@_DT/1000.0;
-    printf("@PLAN@: %lld steps, %g ms\n", (long long)steps, seconds*1000.0);
+#endif
+    drain(m, events, values);
+    const double seconds = (double)step*@UPPER@_DT/1000.0;
+    printf("@PLAN@: %lld steps, %g ms\n", (long long)step, seconds*1000.0);
     for (int number = 0; number < @UPPER@_RECORDS; number++) {
         const @NAME@_record_row *const about = &@NAME@_records[number];
         if (about->type != 'e') continue;
@@ -124,6 +163,7 @@ int main(const int argc, char **const argv)
     int bad = 0;
     if (events != NULL) bad |= ferror(events) | fclose(events);
     if (values != NULL) bad |= ferror(values) | fclose(values);
+    if (trials != NULL) bad |= ferror(trials) | fclose(trials);
     if (bad) fprintf(stderr, "@NAME@: not everything could be written\n");
     return bad ? 1 : 0;
 }

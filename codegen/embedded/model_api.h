@@ -23,10 +23,12 @@ typedef @REALTYPE@ @NAME@_real;
 #define @UPPER@_DT @DT@            /* ms */
 #define @UPPER@_TIME_OFFSET @OFFSET@
 #define @UPPER@_STEPS @STEPS@      /* of the experiment */
+#define @UPPER@_TRIALS @TRIALS@     /* samples that it presents */
+#define @UPPER@_RECORD_INITIAL @INITIAL@ /* 1: it records what is there before its first step */
 
 /* --- life -------------------------------------------------------------------------------------------------------------- */
 
-/* A model with the numbers of @NAME@_data.h, ready to run step 0. NULL: there is not enough memory. */
+/* A model with the numbers of @NAME@_data.h@READY@. NULL: there is not enough memory. */
 @NAME@_model *@NAME@_new(int threads);
 void @NAME@_destroy(@NAME@_model *m);
 
@@ -37,7 +39,7 @@ int64_t @NAME@_run(@NAME@_model *m, int64_t first, int64_t count);
 void @NAME@_trial_start(@NAME@_model *m, int64_t step);
 void @NAME@_trial_end(@NAME@_model *m, int64_t step);
 
-/* --- numbers ----------------------------------------------------------------------------------------------------------- */
+@PRESENTED@/* --- numbers ----------------------------------------------------------------------------------------------------------- */
 
 /* The arrays of the model. Names are those of the network: "E.v", "E.tau_m", "E->I.g.w". */
 enum {
@@ -85,6 +87,9 @@ extern const @NAME@_record_row @NAME@_records[];
 /* What a recorder saw since it was last emptied: the number of events or rows, their steps and values. */
 int64_t @NAME@_recorded(@NAME@_model *m, int64_t number, const int64_t **steps, const void **values);
 void @NAME@_forget(@NAME@_model *m, int64_t number);
+
+/* Record every variable as it is now, as of that step: step -1 is what is there before the first. 0: there is no memory. */
+int @NAME@_record(@NAME@_model *m, int64_t step);
 
 /* The number of values in a row of a recorder; 1 for events. */
 int64_t @NAME@_width(@NAME@_model *m, int64_t number);

@@ -46,7 +46,9 @@ def command(file: str, experiment: str | None, output: str, **settings: Any) -> 
 
         contents = export(program, options, experiment)
     else:
-        contents = {**emit(program, options, experiment=experiment, target=chosen)}
+        from snnlang.runtime.standalone_samples import samples_of
+
+        contents = {**emit(program, options, experiment=experiment, target=chosen, present=samples_of)}
     directory = require_directory(output, "--output")
     for name, content in contents.items():
         if isinstance(content, bytes):

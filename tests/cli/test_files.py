@@ -77,3 +77,17 @@ def test_a_protected_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_writing_into_a_missing_directory_is_a_diagnostic(tmp_path: Path) -> None:
     with pytest.raises(SnnError, match="E801"):
         write_text(tmp_path / "none" / "a", "x")
+
+
+def test_a_directory_in_which_nothing_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc says that the new directory does not exist; the message must not say so of its parent."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(SnnError) as raised:
+        require_directory(tmp_path / "x", "--output")
+    (found,) = raised.value.diagnostics
+    assert found.code == "E801"
+    assert "nothing can be made in" in found.message

@@ -26,6 +26,8 @@ from snnlang.diagnostics import SnnError, Source
 from snnlang.runtime.device_c import NativeDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
 from snnlang.runtime.load import overrides
+from snnlang.runtime.simulation import Simulation
+from snnlang.runtime.standalone_samples import samples_of
 from tests.codegen.plans import PLANS, SINGLE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -299,29 +301,133 @@ int main(void)
     assert wanted[0] != wanted[1]
 
 
-def test_presented_samples_are_refused() -> None:
-    text = (EXAMPLES / "digits.snn").read_text(encoding="utf-8")
-    program, _ = check_text(text, "digits.snn")
-    assert program is not None
-    options = overrides(dt=None, duration=None, seed=None, precision=None, method=None, target="c", values=None)
+def refused(text: str, target: str, present: Any = samples_of) -> Any:
+    program, found = check_text(text, "test.snn")
+    assert program is not None, found
+    options = overrides(dt=None, duration=None, seed=None, precision=None, method=None, target=target, values=None)
     with pytest.raises(SnnError) as raised:
-        emit(program, options, target="c")
-    (found,) = raised.value.diagnostics
-    assert found.code == "E738"
-    assert found.span is not None
+        emit(program, options, target=target, present=present)
+    (diagnostic,) = raised.value.diagnostics
+    assert diagnostic.span is not None
+    assert diagnostic.help
+    return diagnostic
+
+
+def test_samples_that_cannot_be_written_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (EXAMPLES / "digits.snn").read_text(encoding="utf-8")
+    assert refused(text, "numpy").code == "E738"
+    assert refused(text, "c", None).code == "E738"
+    given = text.replace('digits(split = "train")', "mine").replace('digits(split = "test")', "mine")
+    assert "from Python" in refused(given, "c").message
+    monkeypatch.setattr("snnlang.runtime.standalone_samples.MOST_VALUES", 100_000)
+    assert refused(text, "c").code == "E758"
 
 
 @pytest.mark.parametrize("target", ["c", "numpy"])
-def test_records_of_the_beginning_are_refused(target: str) -> None:
-    text = (EXAMPLES / "balanced.snn").read_text(encoding="utf-8").replace("    duration =", "    record_initial = true\n    duration =", 1)
-    program, _ = check_text(text, "balanced.snn")
-    assert program is not None
-    options = overrides(dt=None, duration=None, seed=None, precision=None, method=None, target=target, values=None)
-    with pytest.raises(SnnError) as raised:
-        emit(program, options, target=target)
-    (found,) = raised.value.diagnostics
-    assert found.code == "E738"
-    assert found.span is not None
+def test_a_sweep_is_refused_but_not_one_point_of_it(target: str) -> None:
+    text = CASES["late"][0].replace("network Late:", "network Late(n = 4):").replace("post[4]", "post[n]")
+    text = text.replace("    duration =", "    sweep n in [4, 5]\n    duration =")
+    found = refused(text, target)
+    assert found.code == "E759"
+    assert "--set n=" in found.help[0]
+    program = load_program(Source("test.snn", text))
+    options = overrides(dt=None, duration=None, seed=None, precision=None, method=None, target=target, values={"n": 5})
+    assert emit(program, options, target=target)
+
+
+SHOWN = """
+from stdlib.neurons import LIF, Poisson
+from stdlib.plasticity import STDP
+
+neuron Tired(LIF):
+    "Counts its trials at both ends."
+    persistent state begun = 0
+    persistent state ended = 0
+    on trial_start: begun += 1
+    on trial_end: ended += 1
+
+network Shown:
+    input image[6]
+    input level[6]
+    population eye[6]: Poisson(rate = 300 Hz*image*level)
+    population cell[5]: Tired(v_rest = 0 mV, v_reset = 0 mV, v_th = 10 mV, t_ref = 5 ms)
+    connect feed = eye -> cell.v: dense via STDP, w = uniform(0.2, 0.6), gain = 6 mV, delay = 2 ms
+
+simulate Shown as shown:
+    dt = 0.5 ms
+    record_initial = RECORD
+    present npz("first.npz") as image, level, label for 25 ms, rest 5 ms, epochs = 2
+    freeze feed.w
+    present npz("second.npz") as image, level, kind for 31 ms
+    record cell.v every 1 ms
+    record feed.w every 4 ms
+    record cell.begun every 10 ms
+    record cell.ended every 10 ms
+"""
+
+
+@needed
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("record", ["true", "false"])
+def test_presented_samples(precision: str, record: str, tmp_path: Path) -> None:
+    """Phases, epochs, rests, slices over time, several inputs, what is frozen, both ends of a trial: all as in a run."""
+    random = np.random.default_rng(5)
+    images = random.integers(0, 17, (7, 6)) / 16  # few values: bytes
+    np.savez(tmp_path / "first.npz", image=images, level=random.normal(1, 0.2, (7, 6)), label=np.arange(7) * 2)
+    slices: dict[str, Any] = {"image": random.uniform(0, 1, (60, 4, 6)), "level": random.uniform(0.5, 1, (60, 2, 6))}
+    np.savez(tmp_path / "second.npz", **slices, kind=np.array(["a,b", 'c"'] * 30))
+    file = tmp_path / "shown.snn"
+    text = SHOWN.replace("RECORD", record)
+    file.write_text(text, encoding="utf-8")
+    program = load_program(Source(str(file), text))
+    options = overrides(dt=None, duration=None, seed=None, precision=precision, method=None, target="c", values=None)
+    name = written(emit(program, options, experiment="shown", target="c", present=samples_of), tmp_path)
+    assert "codes_0_0" in (tmp_path / f"{name}_samples.h").read_text(encoding="utf-8")
+    chosen, plan = compile_experiment(program, "shown", options)
+    wanted = Simulation(chosen, watched(plan), target="c", threads=1, math="strict").complete()
+    for flags in (SANITIZED, [*STRICT, "-O1", "-DSNN_THREADS=0"]):
+        folder = built(tmp_path, name, flags)
+        events, values = ran(folder, "--threads", "2", "--trials", str(tmp_path / "trials.csv"))
+        for population in ("eye", "cell"):
+            spikes = wanted.event_series(f"{population}.spikes")
+            assert len(spikes.times) > 50
+            found = [((step + plan.time_offset) * plan.dt, index) for step, index in events[f"{population}.spikes"]]
+            assert found == list(zip(spikes.times.tolist(), spikes.indices.tolist(), strict=True))
+        tolerance = 1e-9 if precision == "float64" else 1e-4
+        for label in ("cell.v", "feed.w", "cell.begun", "cell.ended"):
+            np.testing.assert_allclose(values[label], wanted.series(label).values.ravel(), rtol=tolerance, atol=tolerance)
+        assert max(values["cell.begun"]) == 74
+        assert max(values["cell.ended"]) == 73
+    with open(tmp_path / "trials.csv", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 14 + 60
+    assert [row["label"] for row in rows[:8]] == ["0", "2", "4", "6", "8", "10", "12", "0"]
+    assert rows[13]["end_ms"] == "415"
+    assert rows[14]["kind"] == "a_b"
+    assert rows[14]["label"] == ""
+
+
+@needed
+@pytest.mark.parametrize("target", ["c", "numpy"])
+def test_records_of_the_beginning(target: str, tmp_path: Path) -> None:
+    text = CASES["late"][0].replace("    duration =", "    record_initial = true\n    duration =", 1)
+    program = load_program(Source("test.snn", text))
+    options = overrides(dt=None, duration="60 ms", seed=None, precision=None, method=None, target=target, values=None)
+    texts = emit(program, options, experiment="late", target=target)
+    chosen, plan = compile_experiment(program, "late", options)
+    wanted = Simulation(chosen, plan, target="numpy").complete()
+    rows = wanted.series("pairs.w").values
+    assert len(rows) == 7
+    if target == "c":
+        found = ran(built(tmp_path, written(texts, tmp_path), SANITIZED))[1]["pairs.w"]
+        np.testing.assert_allclose(found, rows.ravel(), rtol=1e-9)
+        return
+    (tmp_path / "late.py").write_text(texts["late.py"], encoding="utf-8")
+    done = subprocess.run([sys.executable, "late.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "late.npz") as saved:
+        np.testing.assert_allclose(saved["pairs.w"], rows.reshape(saved["pairs.w"].shape), rtol=1e-9)
+        np.testing.assert_allclose(saved["pairs.w.times"], wanted.times("pairs.w"))
 
 
 def test_numbers_are_exact() -> None:

@@ -27,7 +27,7 @@ def command(file: str, experiment: str | None, output: str, **settings: Any) -> 
     \b
     Examples:
       snn compile balanced.snn --target numpy -o generated
-      snn compile balanced.snn raster --set g=4 -o generated
+      snn compile balanced.snn coba --set N=1000 -o generated
       snn compile balanced.snn --target c --precision float32 -o generated
       snn compile balanced.snn --target cuda -o generated
     """

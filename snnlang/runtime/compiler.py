@@ -455,7 +455,8 @@ def _accepted(compiler: Compiler, wanted: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _probe(compiler: Compiler, wanted: tuple[str, ...], workshop: Path, output: str) -> tuple[str, ...]:
-    """Find out which flags a compiler takes, one at a time, after it refused something. Raises E734 when it compiles nothing."""
+    """Find out which flags a compiler takes, one at a time, after it refused something. Raises E734 when it compiles nothing, and
+    where it refuses a flag of $SNN_CFLAGS."""
     import json
 
     source = workshop / "trial.c"
@@ -472,6 +473,15 @@ def _probe(compiler: Compiler, wanted: tuple[str, ...], workshop: Path, output: 
         raise SnnError(_does_not_work(compiler, _first_error(said or output)))
     optional = [flag for flag in wanted if flag not in NEEDED]
     refused = [flag for flag in optional if _compile(compiler, (*NEEDED, flag), source)[0] is None]
+    own = [flag for flag in os.environ.get("SNN_CFLAGS", "").split() if flag in refused]
+    if own:  # what somebody asked for is not left out in silence
+        raise SnnError(
+            Diagnostic(
+                "E734",
+                f"the C compiler '{compiler.name}' does not know {own[0]}",
+                help=("SNN_CFLAGS names it: take it out", "or name another compiler with SNN_CC"),
+            )
+        )
     cache.write(KIND, _flags_key(compiler, wanted), json.dumps(refused).encode(), ".flags")
     return tuple(flag for flag in wanted if flag not in refused)
 

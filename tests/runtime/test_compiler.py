@@ -166,6 +166,18 @@ def test_a_program_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @needed
+def test_a_flag_of_the_user_that_the_compiler_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNN_CFLAGS", "-DNOTHING --bogus")
+    for _ in range(2):  # nothing is kept that would let it pass the second time
+        with pytest.raises(SnnError) as problem:
+            run("c")
+        assert codes(problem) == ["E734"]
+        assert "does not know --bogus" in str(problem.value)
+    monkeypatch.setenv("SNN_CFLAGS", "-DNOTHING")
+    assert run("c").made.target == "c"
+
+
+@needed
 def test_our_mistake_keeps_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SnnError) as problem:

@@ -161,6 +161,7 @@ class Joiner:
             settle,
             None,
             read.bias or self._bias(options, reader),
+            dropout=link.dropout,
             span=link.span,
         )
         return Joined(projection, link, tie, weight_unit)

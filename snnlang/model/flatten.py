@@ -378,11 +378,14 @@ class Flattener:
         current: Place | None = None
         pending: list[tuple[PatternCall, tuple[tree.Argument, ...]]] = []
         lost = False  # a stage before this one was not understood
+        drops = _Drops()
         for number, stage in enumerate(line.stages):
             function, arguments = _called(stage.value)
             word = function.id if isinstance(function, tree.Name) else ""
             if stage.name is None and word not in frame.members and word in BATCH_STAGES:
-                self._batch_stage(stage, word, arguments, frame)
+                value = self._batch_stage(stage, word, arguments, frame)
+                if word == "dropout" and value is not None:
+                    self._drop(drops, value, stage.span, current is None, pending)
                 continue
             if stage.name is None and word not in frame.members and word in PATTERNS:
                 if number == 0:
@@ -412,8 +415,8 @@ class Flattener:
                 current, pending, lost = (self._source(found, stage.span) if found is not None else None, [], found is None)
                 continue
             if current is not None:
-                self._chain_link(current, found, pending, stage, frame)
-            current, pending = self._source(found, stage.span), []
+                self._chain_link(current, found, pending, stage, frame, drops)
+            current, pending, drops = self._source(found, stage.span), [], _Drops()
             lost = current is None
         if pending and not lost:
             self.collector.error(
@@ -423,6 +426,37 @@ class Flattener:
                 "leads nowhere",
                 help="end with neurons: `-> NAME: NEURON`",
             )
+        elif drops.span is not None and not lost and not pending:
+            self.collector.error(
+                "E760",
+                "nothing receives what this dropout lets through",
+                drops.span,
+                "the chain ends here",
+                help="go on with a pattern and neurons: `-> dropout(p = 0.2) -> dense -> NAME: NEURON`",
+            )
+
+    def _drop(
+        self, drops: _Drops, p: float, span: Span, first: bool, pending: list[tuple[PatternCall, tuple[tree.Argument, ...]]]
+    ) -> None:
+        """Notes a dropout: of what the next pattern sends, or, right behind a connection, of what arrives."""
+        drops.span = span
+        if first:
+            self.collector.error("E760", "a chain begins with what sends, not with dropout", span, help="put an input or neurons first")
+        elif not pending or pending[-1][0].kind in PASSING:
+            drops.sent[len(pending)] = _either(drops.sent.get(len(pending), 0.0), p)
+        else:
+            pattern, options = pending[-1]
+            biased = [a for a in (*pattern.arguments, *options) if a.name == "bias" and a.value.span.text != "false"]
+            if biased:
+                self.collector.error(
+                    "E760",
+                    "dropout behind a connection with a bias",
+                    span,
+                    "would leave out synapses, and not the bias",
+                    labels=(Label(biased[0].span, "the bias"),),
+                    help="put it before the connection, or behind the neurons: `-> dropout(p = 0.2) -> dense(bias = true) -> …`",
+                )
+            drops.arrived = _either(drops.arrived, p)
 
     def _chain_node(self, stage: tree.Stage, word: str, frame: Frame) -> Place | Frame | None:
         if stage.name is not None:
@@ -452,12 +486,24 @@ class Flattener:
         pending: list[tuple[PatternCall, tuple[tree.Argument, ...]]],
         stage: tree.Stage,
         frame: Frame,
+        drops: _Drops,
     ) -> None:
         post = self._target(found, stage.span, frame)
         if post is None:
             return
-        for pattern, _options in pending[:-1]:
-            pre = self._relay(pre, pattern, frame)
+        if drops.span is not None and isinstance(post.draft, InputDraft):
+            self.collector.error(
+                "E760", "dropout before the input of a block", drops.span, "cannot stand here", help="put it into the block"
+            )
+            return
+        carried = 0.0
+        for position, (pattern, _options) in enumerate(pending[:-1]):
+            carried = _either(carried, drops.sent.get(position, 0.0))
+            if pattern.kind == "flatten":
+                pre = self._relay(pre, pattern, frame)
+            else:
+                pre, carried = self._relay(pre, pattern, frame, carried), 0.0
+        carried = _either(carried, drops.sent.get(len(pending) - 1, 0.0))
         options = stage.options
         if not pending:
             if isinstance(post.draft, InputDraft):
@@ -478,9 +524,10 @@ class Flattener:
             self._bind(pre, post, pattern, options, stage.span, frame, False)
             return
         span = pattern.span.to(stage.span)
-        self.links.append(Link(frame, None, pre, post, pattern, None, options, span, in_chain=True))
+        dropout = (carried, drops.arrived)
+        self.links.append(Link(frame, None, pre, post, pattern, None, options, span, in_chain=True, dropout=dropout))
 
-    def _relay(self, pre: Place, pattern: PatternCall, frame: Frame) -> Place:
+    def _relay(self, pre: Place, pattern: PatternCall, frame: Frame, dropout: float = 0.0) -> Place:
         """The source after a pool or flatten: a new internal population, or the same neurons in one row."""
         if pattern.kind == "flatten":
             return replace(pre, flat=True)
@@ -495,10 +542,12 @@ class Flattener:
         relay = PopulationDraft(frame.prefix + local, neuron, None, (), frame, pattern.span, internal=True)
         frame.members[local] = relay
         place = Place(relay, (), None, None, pattern.span, frame)
-        self.links.append(Link(frame, None, pre, place, pattern, None, (), pattern.span))
+        self.links.append(Link(frame, None, pre, place, pattern, None, (), pattern.span, dropout=(dropout, 0.0)))
         return place
 
-    def _batch_stage(self, stage: tree.Stage, word: str, arguments: tuple[tree.Argument, ...], frame: Frame) -> None:
+    def _batch_stage(self, stage: tree.Stage, word: str, arguments: tuple[tree.Argument, ...], frame: Frame) -> float | None:
+        """Checks a stage of training; the probability of a dropout, None where it was not understood."""
+        probability: float | None = None
         known = {option.name: option for option in BATCH_STAGES[word]}
         order = list(known)
         given: dict[str, tree.Argument] = {}
@@ -523,10 +572,28 @@ class Flattener:
                         argument.value.span,
                         help="give a number such as 0.5",
                     )
+                    value = None
+                probability = value
         for option in known.values():
             if option.required and option.name not in given:
                 self.collector.error("E512", f"{word} needs `{option.name}`", stage.span, help=f"write `{word}({option.name} = …)`")
-        self.batch_stages.append((word, stage.span))
+        if word != "dropout":
+            self.batch_stages.append((word, stage.span))
+        return probability
+
+
+@dataclass
+class _Drops:
+    """The dropouts of a chain since its last population: by the number of the pattern whose input they thin out, and of what arrives."""
+
+    sent: dict[int, float] = field(default_factory=dict)
+    arrived: float = 0.0
+    span: Span | None = None
+
+
+def _either(one: float, other: float) -> float:
+    """The probability that one of two dropouts leaves something out."""
+    return one + other - one * other if one and other else one or other
 
 
 def _called(expr: tree.Expression) -> tuple[tree.Expression, tuple[tree.Argument, ...]]:

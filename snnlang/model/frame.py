@@ -118,6 +118,7 @@ class Link:
     options: tuple[tree.Argument, ...]
     span: Span
     in_chain: bool = False
+    dropout: tuple[float, float] = (0.0, 0.0)  # of what is sent, of what arrives
 
 
 def source_of(place: Place) -> Place:

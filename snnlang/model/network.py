@@ -126,6 +126,7 @@ class Projection:
     (None: 1). ``tied`` names another projection whose weight this one reads (``transpose``). ``biases`` are the numbers of a ``bias``
     (None: 0).
     ``delay``/``dendritic`` are expressions per synapse in ms; None is no delay. ``settle`` is the greatest number of iterations.
+    ``dropout`` is the probability with which training leaves out a value that is sent, and one that arrives, for a whole presentation.
     """
 
     path: str
@@ -143,6 +144,7 @@ class Projection:
     tied: tuple[str, bool] | None = None
     bias: bool = False
     biases: ArrayValue | None = None
+    dropout: tuple[float, float] = (0.0, 0.0)
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
@@ -150,7 +152,7 @@ class Projection:
 class Network:
     """A flat network: populations, inputs and projections in written order; ``outputs`` names paths.
 
-    ``batch_stages`` lists what only training runs (``batch_norm``, ``dropout``), each with its place.
+    ``batch_stages`` lists stages that cannot run yet (``batch_norm``), each with its place.
     """
 
     name: str

@@ -61,7 +61,7 @@ PASSING: tuple[PatternKind, ...] = ("avg_pool", "max_pool", "flatten")
 #: Stages of a chain that only training runs, with their options.
 BATCH_STAGES: dict[str, tuple[Option, ...]] = {
     "batch_norm": (Option("over", "axes"), Option("momentum", "value"), Option("epsilon", "value")),
-    "dropout": (Option("p", "probability", required=True), Option("hold", "axes")),
+    "dropout": (Option("p", "probability", required=True),),
 }
 
 

@@ -24,14 +24,14 @@ from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
 from snnlang.model import expression as e
 from snnlang.model.model import Param, State
-from snnlang.model.network import Experiment
+from snnlang.model.network import Experiment, Projection
 from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
 from snnlang.runtime.losses import LossFunction, Outcome
 from snnlang.runtime.native_products import Native
 from snnlang.runtime.product_of import fan_in, product_of
-from snnlang.runtime.products import Product, Transposed
+from snnlang.runtime.products import Dropped, Product, Transposed
 
 Values = NDArray[Any]
 _ATAN = 2.0
@@ -111,9 +111,11 @@ class Learner:
                 connectivity = plan.connectivities[link.connectivity]
                 tied = projections[connectivity.owner].tied if connectivity.owner in projections else None
                 if tied is not None:  # the weight is another connection's, which trains it
-                    self.products[link.name] = self._tied(link, connectivity, tied[1])
+                    product = self._tied(link, connectivity, tied[1])
+                    self.products[link.name] = self._dropped(product, connectivity, projections)
                     continue
-                self.products[link.name], shape = product_of(link, connectivity, plan, self._device, native)
+                product, shape = product_of(link, connectivity, plan, self._device, native)
+                self.products[link.name] = self._dropped(product, connectivity, projections)
                 owner, variable = connectivity.owner, "w"
                 if not link.weight:
                     continue
@@ -180,6 +182,27 @@ class Learner:
             for name, product in self.products.items():
                 if product is not None:
                     self.products[name] = self.arrays.product(name, product)
+
+    def _dropped(self, product: Product, c: Connectivity, projections: Mapping[str, Projection]) -> Product:
+        """The product with the dropout of its connection."""
+        projection = projections.get(c.owner)
+        if projection is None or not any(projection.dropout):
+            return product
+        if self.arrays.apart:
+            raise error(
+                "E761", "dropout cannot run on the target cuda yet", projection.span, "left out here", help="train with --target c"
+            )
+        sizes = (c.pre_size, c.post_size)
+        return Dropped(product, c.owner, self.experiment.seed, projection.dropout, sizes, self.real)
+
+    def _masks(self, batch: int | None) -> None:
+        """Draw the masks of dropouts for the next samples; None: leave nothing out."""
+        for product in self.products.values():
+            if isinstance(product, Dropped):
+                if batch is None:
+                    product.clear()
+                else:
+                    product.draw(self.samples, batch)
 
     def _tied(self, link: Link, own: Connectivity, transposed: bool) -> Product:
         if not transposed or own.kind == "one_to_one":
@@ -436,6 +459,7 @@ class Learner:
             given, once = self.inputs(x)
             batch = next(iter(x.values())).shape[0]
             engine = self.engine(once, keep or (once, True) in self._engines)
+            self._masks(batch if keep else None)
             made = downloaded(self.arrays, engine.forward(given, keep=keep, sample=self.samples))
         if keep:
             self.samples += batch
@@ -444,6 +468,7 @@ class Learner:
     def rates(self, x: Mapping[str, Values]) -> dict[str, float]:
         """Spikes per neuron and step of every population that fires, on one batch."""
         given, once = self.inputs(x)
+        self._masks(None)
         key = (once, False)
         if key not in self._monitors:
             steps = self.training.steps
@@ -499,6 +524,7 @@ class Learner:
             given, once = self.inputs(x)
             batch = next(iter(x.values())).shape[0]
             engine = self.engine(once, True)
+            self._masks(batch)
             readouts = downloaded(self.arrays, engine.forward(given, sample=self.samples))
             self.samples += batch
             outcome = self.compare(readouts, columns)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from snnlang.codegen.random import bases, key_of, uniforms
+
 Values = NDArray[Any]
 
 
@@ -183,6 +185,66 @@ class Part:
         self.inner.gradient(
             np.ascontiguousarray(sent[:, self.pre_at]), np.ascontiguousarray(arrived[:, self.post_at]), out
         )
+
+
+class Dropped:
+    """Another product, some of whose senders or receivers are left out, each with its probability and for a whole presentation
+    (Srivastava et al. 2014); the rest counts 1/(1 - p) times. ``draw`` makes the masks of a batch, ``clear`` takes them away: then nothing
+    is left out. Rows are samples, or samples within steps."""
+
+    trained = True
+
+    def __init__(self, inner: Product, path: str, seed: int, probabilities: tuple[float, float], sizes: tuple[int, int], real: Any) -> None:
+        self.inner, self.probabilities, self.real = inner, probabilities, real
+        self.trained = inner.trained
+        self._bases = [bases(key_of(seed, path, f"dropout {side}"), size) for side, size in zip(("sent", "arrived"), sizes, strict=True)]
+        self.masks: list[Values | None] = [None, None]
+
+    def draw(self, sample: int, batch: int) -> None:
+        """Masks (batch, size) of the samples with these numbers: the same for the same seed, whatever the target."""
+        numbers = np.arange(sample, sample + batch, dtype=np.int64)[:, None]
+        for side, p in enumerate(self.probabilities):
+            if p:
+                kept = uniforms(self._bases[side][None, :], numbers) >= p
+                self.masks[side] = kept.astype(self.real) * self.real.type(1.0 / (1.0 - p))
+
+    def clear(self) -> None:
+        self.masks = [None, None]
+
+    def _masked(self, values: Values, side: int) -> Values:
+        mask = self.masks[side]
+        if mask is None:
+            return values
+        return np.asarray((values.reshape(-1, *mask.shape) * mask).reshape(values.shape))
+
+    def _added(self, made: Values, out: Values, side: int, add: bool) -> None:
+        made = self._masked(made, side)
+        if add:
+            out += made
+        else:
+            out[...] = made
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        sent = self._masked(sent, 0)
+        if self.masks[1] is None:
+            self.inner.forward(sent, weight, out, add)
+            return
+        made = np.empty_like(out)
+        self.inner.forward(sent, weight, made, False)
+        self._added(made, out, 1, add)
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        arrived = self._masked(arrived, 1)
+        given = None if sent is None else self._masked(sent, 0)
+        if self.masks[0] is None:
+            self.inner.transpose(arrived, weight, out, add, given)
+            return
+        made = np.empty_like(out)
+        self.inner.transpose(arrived, weight, made, False, given)
+        self._added(made, out, 0, add)
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        self.inner.gradient(self._masked(sent, 0), self._masked(arrived, 1), out)
 
 
 class Transposed:

@@ -17,7 +17,7 @@ from snnlang.model.model import Program
 from snnlang.runtime.cuda_failure import size
 from snnlang.runtime.learning_engine import Engine, _CellRun
 from snnlang.runtime.network import Network
-from snnlang.runtime.products import Part, Product
+from snnlang.runtime.products import Dropped, Part, Product
 
 #: What carries a connection, by the class of its product; others are told by their own first sentence.
 _PRODUCTS = {
@@ -150,8 +150,10 @@ def _connection(engine: Engine, link: Link) -> str:
         return f"  {title}: added once"
     product: Product = engine.wiring.products[link.name]
     part = ""
+    if isinstance(product, Dropped):
+        product, part = product.inner, " with dropout"
     if isinstance(product, Part):
-        product, part = product.inner, " between parts of the populations"
+        product, part = product.inner, f" between parts of the populations{part}"
     name = type(product).__name__
     carried = _PRODUCTS.get(name) or (type(product).__doc__ or name).split(".")[0].lower()
     if link.after in engine.folded:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -24,3 +25,6 @@ if not os.environ.get("SNN_EXPLORE"):
 
     if hasattr(providers, "_get_local_constants") and hasattr(providers, "_local_constants"):
         providers._get_local_constants = lambda: providers._local_constants
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: what is interrupted here shall notice
+    signal.signal(signal.SIGINT, signal.default_int_handler)

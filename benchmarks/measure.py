@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from installed import environment
 from programs.process import MARK
 from rows import Counts, Program, Row
 
@@ -100,9 +101,9 @@ def measure(place: Place, program: Program, row: Row, share: float) -> Run | Fai
     size, duration = row.task(program.name, share)
     cache = place.cache(program, row)
     cache.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ, SNN_CACHE_DIR=str(cache / "snnlang"), OMP_NUM_THREADS=str(program.threads))
+    variables = environment(SNN_CACHE_DIR=str(cache / "snnlang"), OMP_NUM_THREADS=str(program.threads))
     if program.kind != "snnlang":  # compilers and tools of the peer's own environment come first
-        environment["PATH"] = f"{place.python(program).parent}{os.pathsep}{environment.get('PATH', '')}"
+        variables["PATH"] = f"{place.python(program).parent}{os.pathsep}{variables.get('PATH', '')}"
     cores = place.cores[: program.threads]
 
     def pin() -> None:
@@ -114,7 +115,7 @@ def measure(place: Place, program: Program, row: Row, share: float) -> Run | Fai
         start = time.perf_counter()
         process = subprocess.Popen(
             command(place, program, row, size, duration), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            env=environment, preexec_fn=pin, start_new_session=True,
+            env=variables, preexec_fn=pin, start_new_session=True,
         )  # fmt: skip
         late = threading.Timer(place.patience, os.killpg, (process.pid, signal.SIGKILL))
         late.start()

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from installed import compile_package
 from measure import Failure, Place, forget, measure
 from rows import OURS, OURS_ON_TWO, PEERS, PEERS_ON_TWO, ROWS, Limits, Program, Row
 from table import Entry, markdown
@@ -160,6 +161,7 @@ def main() -> int:
     single = chosen_programs(options.ours, OURS) + chosen_programs(options.peers, PEERS)
     double = chosen_programs(options.ours, OURS_ON_TWO) + chosen_programs(options.peers, PEERS_ON_TWO)
 
+    compile_package()
     with tempfile.TemporaryDirectory() as temporary:
         caches = (options.cache or Path(temporary)).resolve()
         caches.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from installed import compile_package, environment
+
 HERE = Path(__file__).parent
 
 NEURON = """
@@ -58,7 +60,7 @@ def long_file(lines: int) -> str:
 
 def timed(command: list[str]) -> float:
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=environment())
     return time.perf_counter() - start
 
 
@@ -79,7 +81,9 @@ def check_in_process(text: str) -> float:
 
 
 def script(interpreter: str, name: str) -> dict[str, Any]:
-    done = subprocess.run([interpreter, str(HERE / name)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [interpreter, str(HERE / name)], check=True, capture_output=True, text=True, env=environment()
+    )
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
@@ -126,6 +130,7 @@ def main() -> None:
         "--out", type=Path, default=HERE / "results" / "numpy", help="where the table goes (without ending)"
     )
     options = parser.parse_args()
+    compile_package()
     rows: list[dict[str, Any]] = []
     rows.append(
         {

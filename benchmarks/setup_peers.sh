@@ -16,7 +16,7 @@ failed=()
 make_environment() { # NAME PYTHON PACKAGE...
     local name=$1 interpreter=$2
     shift 2
-    if ! command -v "$interpreter" >/dev/null; then
+    if ! "$interpreter" -c "" 2>/dev/null; then # a shim of a version manager may be there without its version
         echo "$name: no $interpreter here" >&2
         failed+=("$name")
         return
@@ -31,7 +31,7 @@ make_environment() { # NAME PYTHON PACKAGE...
 }
 
 mkdir -p "$folder"
-if command -v "$brian2_python" >/dev/null; then
+if "$brian2_python" -c "" 2>/dev/null; then
     make_environment brian2 "$brian2_python" "brian2==2.11.0" cython setuptools
 else
     make_environment brian2 "$python" "brian2==2.9.0" cython setuptools

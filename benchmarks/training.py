@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from installed import compile_package, environment
 from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
@@ -100,17 +100,14 @@ def run(program: str, row: str, data: Path, asked: argparse.Namespace, core: int
     pin = ["taskset", "-c", str(core)] if asked.threads == 1 and Path("/usr/bin/taskset").exists() else []
     words = [str(python), str(HERE / "peers_training" / f"with_{program}.py"), row, str(data)]
     batches = asked.batches or (6 if row == "conv5" else 20)
-    environment = dict(os.environ)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment[name] = str(asked.threads)
-    environment["SNN_CACHE_DIR"] = str(cache)
+    limited = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(asked.threads))
     try:
         done = subprocess.run(
             [*pin, *words, str(batches), str(asked.threads)],
             capture_output=True,
             text=True,
             timeout=asked.patience,
-            env=environment,
+            env=environment(SNN_CACHE_DIR=str(cache), **limited),
         )
     except subprocess.TimeoutExpired:
         return f"took longer than {asked.patience:.0f} s"
@@ -173,6 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in (*rows, *peers):
         if name not in ROWS and name not in PROGRAMS:
             parser.error(f"there is no row or peer `{name}`: {', '.join((*ROWS, *PROGRAMS))}")
+    compile_package()
     results: dict[str, dict[str, Entry]] = {}
     source = ""
     with tempfile.TemporaryDirectory() as temporary:

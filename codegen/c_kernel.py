@@ -530,6 +530,8 @@ class KernelPrinter:
         if side == "pre":
             self._open_rows(c)
             self._open_list(list_name, lag, "pre", "all")
+            if c.kind == "sparse":
+                self._expect_next_row()
             self._row(c)
             self._close(2)
         else:
@@ -537,6 +539,21 @@ class KernelPrinter:
             self._open_list(list_name, lag, "post", "own")
             self._column(c)
             self._close(2)
+
+    def _expect_next_row(self) -> None:
+        """Ask for the memory of the row after this one: its targets and what is kept for each of its synapses."""
+        loads = [
+            part.array
+            for statement in k.walk_statements(self.kernel.body)
+            for expr in k.statement_expressions(statement)
+            for part in k.walk(expr)
+            if isinstance(part, k.Load) and part.index == k.Local("synapse", "int") and part.lag is None
+        ]
+        self.put("if (number + 1 < fired_count) {")
+        self.put("    const int64_t next = snn_row(rows, fired[number + 1], part);")
+        for place in ("post_of", *(self.layout.arrays[name] for name in dict.fromkeys(loads))):
+            self.put(f"    snn_expect({place} + next);")
+        self.put("}")
 
     def _synapses(self, c: p.Connectivity) -> None:
         self._open_rows(c)

@@ -313,7 +313,7 @@ class TilingText:
                     f"        if (!snn_record_rows(&m->records[{number}], from, count, {self._every(chosen)})) m->lost = 1;"
                 )
             lines.append("    }")
-        lines.append("    snn_wait(&m->barrier, threads);")
+        lines.append("    snn_wait(&m->barrier, part, threads);")
         lines += [f"    snn_empty_tiles(&m->{name}, part, count);" for name in self.tables.values()]
         for number, strand in enumerate(self.tiling.strands):
             lines += self._strand(number, strand, function, recorded)
@@ -321,7 +321,7 @@ class TilingText:
             f"    snn_list_tiles(&m->{self.layout.lists[name]}, &m->{table}, from, count, part);"
             for name, table in self.tables.items()
         ]
-        lines += ["    snn_wait(&m->barrier, threads);", "    if (part == 0) record__tiles(m, from, count);", "}", ""]
+        lines += ["    snn_wait(&m->barrier, part, threads);", "    if (part == 0) record__tiles(m, from, count);", "}", ""]
         return "\n".join(lines)
 
     def _every(self, recorder: p.ValueRecorder) -> str:

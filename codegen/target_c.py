@@ -414,7 +414,7 @@ class _Printer:
         lines += ["        const int32_t step = (int32_t)at;", "        (void)step;"]
         for position, node in enumerate(self.plan.step):
             if position in sharing.barriers:
-                lines.append("        snn_wait(&m->barrier, threads);")
+                lines.append("        snn_wait(&m->barrier, thread, threads);")
             if self.tiling is not None and isinstance(node, p.Launch):
                 lines += self._ranged_launch(node.kernel)
                 continue
@@ -427,7 +427,7 @@ class _Printer:
             else:
                 lines += self._node(node, 2)
         if sharing.before_records:
-            lines.append("        snn_wait(&m->barrier, threads);")
+            lines.append("        snn_wait(&m->barrier, thread, threads);")
         records = self._records()
         self.texts.append(records)
         return "\n".join(

@@ -133,6 +133,16 @@ static inline int64_t snn_row(const snn_rows *rows, int64_t pre, int thread)
     return rows->split[(int64_t)(thread - 1) * rows->pre_size + pre];
 }
 
+/* A row comes soon: where the one before it ends no processor guesses, and would not ask for this one's memory until it got there. */
+static inline void snn_expect(const void *place)
+{
+#if defined(__GNUC__)
+    for (int line = 0; line < 4; line++) __builtin_prefetch((const char *)place + line * 64);
+#else
+    (void)place;
+#endif
+}
+
 static inline int64_t snn_post(const snn_rows *rows, int64_t synapse)
 {
     return rows->post_bytes == 2 ? ((const uint16_t *)rows->post)[synapse] : ((const int32_t *)rows->post)[synapse];

@@ -17,10 +17,15 @@
 #define SNN_MOST_THREADS 256
 #define SNN_SPINS 2000
 
+/* Each thread has a cache line that it alone writes: how often it came. One line travels from one core to another where a common counter
+ * would travel back and forth. */
+typedef struct snn_arrivals {
+    _Alignas(64) atomic_uint count;
+} snn_arrivals;
+
 typedef struct snn_barrier {
-    _Alignas(64) atomic_int waiting;
-    _Alignas(64) atomic_int round;
-    atomic_int asleep;
+    snn_arrivals of[SNN_MOST_THREADS];
+    _Alignas(64) atomic_int asleep;
     pthread_mutex_t lock;
     pthread_cond_t turned;
 } snn_barrier;
@@ -30,31 +35,35 @@ static inline int snn_make_barrier(snn_barrier *barrier)
     return pthread_mutex_init(&barrier->lock, NULL) == 0 && pthread_cond_init(&barrier->turned, NULL) == 0;
 }
 
+static inline int snn_all_came(snn_barrier *barrier, int threads, unsigned count)
+{
+    for (int of = 0; of < threads; of++)
+        if ((int)(atomic_load(&barrier->of[of].count) - count) < 0) return 0;
+    return 1;
+}
+
 /* A step lasts microseconds, so the wait spins. After some microseconds another program must have the core of the thread that all wait
- * for: then sleeping lets it come back. */
-static inline void snn_wait(snn_barrier *barrier, int threads)
+ * for: then sleeping lets it come back. Who comes looks for sleepers after it said so, and a sleeper looks who came after it said that it
+ * sleeps: one of the two sees the other. */
+static inline void snn_wait(snn_barrier *barrier, int thread, int threads)
 {
     if (threads == 1) return;
-    const int round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&barrier->waiting, 1, memory_order_acq_rel) == threads - 1) {
-        atomic_store_explicit(&barrier->waiting, 0, memory_order_relaxed);
-        atomic_store(&barrier->round, round + 1);
-        if (atomic_load(&barrier->asleep) > 0) {
-            pthread_mutex_lock(&barrier->lock);
-            pthread_cond_broadcast(&barrier->turned);
-            pthread_mutex_unlock(&barrier->lock);
-        }
-        return;
+    const unsigned count = atomic_load_explicit(&barrier->of[thread].count, memory_order_relaxed) + 1;
+    atomic_store(&barrier->of[thread].count, count);
+    if (atomic_load(&barrier->asleep) > 0) {
+        pthread_mutex_lock(&barrier->lock);
+        pthread_cond_broadcast(&barrier->turned);
+        pthread_mutex_unlock(&barrier->lock);
     }
     for (int turn = 0; turn < SNN_SPINS; turn++) {
-        if (atomic_load_explicit(&barrier->round, memory_order_acquire) != round) return;
+        if (snn_all_came(barrier, threads, count)) return;
 #if defined(__x86_64__) || defined(__i386__)
         __builtin_ia32_pause();
 #endif
     }
     pthread_mutex_lock(&barrier->lock);
     atomic_fetch_add(&barrier->asleep, 1);
-    while (atomic_load(&barrier->round) == round) pthread_cond_wait(&barrier->turned, &barrier->lock);
+    while (!snn_all_came(barrier, threads, count)) pthread_cond_wait(&barrier->turned, &barrier->lock);
     atomic_fetch_sub(&barrier->asleep, 1);
     pthread_mutex_unlock(&barrier->lock);
 }
@@ -109,7 +118,7 @@ typedef struct snn_barrier {
 typedef void (*snn_work)(void *context, int thread, int threads);
 
 static inline int snn_make_barrier(snn_barrier *barrier) { return (void)barrier, 1; }
-static inline void snn_wait(snn_barrier *barrier, int threads) { (void)barrier, (void)threads; }
+static inline void snn_wait(snn_barrier *barrier, int thread, int threads) { (void)barrier, (void)thread, (void)threads; }
 static inline int snn_together(snn_work work, void *context, int threads)
 {
     (void)threads;

@@ -74,7 +74,7 @@ def test_spoilt_whole_files_give_diagnostics(seed: int) -> None:
 
 
 def check(text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         file, diagnostics = parse_recovering(Source("spoilt.snn", text))
         shown = [render(diagnostic) for diagnostic in diagnostics]
@@ -87,7 +87,7 @@ def check(text: str) -> None:
             assert again == file, none
     except Exception as problem:
         raise AssertionError(f"{problem!r} on\n{text}") from problem
-    assert time.perf_counter() - begin < 1, text
+    assert time.process_time() - begin < 1, text
 
 
 @pytest.mark.parametrize("text", ["(" * 5000, "[" * 5000 + "1" + "]" * 5000, "x = " + "-" * 5000 + "1", "x = " + "a+" * 5000 + "a",

@@ -42,16 +42,21 @@ def command(file: str, experiment: str | None, targets: tuple[str, ...] | None, 
     The model runs on the interpreter, which is slow and shares no code with the others, then on numpy and on c, with
     one thread and with several. Spikes must be the same; every state, weight and recorded variable must agree to 1e-9
     of its size (float32: 1e-4); several threads must give the very bits of one. Without --duration, as much is run as
-    the interpreter can do in a few seconds; large networks are made smaller with --set. The exit code is 0 if all
-    agree, 1 if not, 2 for wrong usage.
+    the interpreter can do in a few seconds; large networks are made smaller with --set.
+
+    Of a train block, the events and states of the first samples are compared with the interpreter, and the loss, every
+    gradient and three updates with those of the first target, in float64 unless --precision says otherwise. The exit
+    code is 0 if all agree, 1 if not, 2 for wrong usage.
 
     \b
     Examples:
       snn verify balanced.snn cuba --set N=400
       snn verify balanced.snn --duration 50ms --threads 4 --json
       snn verify digits.snn --targets numpy,c --precision float32
+      snn verify train_digits.snn
     """
     from snnlang.compile import check_path, prepare
+    from snnlang.model.elaborate import kind_of
 
     program, found = check_path(file)
     show_diagnostics(found)
@@ -60,12 +65,17 @@ def command(file: str, experiment: str | None, targets: tuple[str, ...] | None, 
     if settings.pop("target", None) is not None:
         raise click.UsageError("verify runs every target; name some of them with --targets")
     options = gather(**settings)
-    prepared = prepare(program, options, experiment=experiment)
-    show_diagnostics(_new(prepared.warnings, found))
+    if kind_of(program, experiment) == "train":
+        from snnlang.runtime.agreement_training import verify_training
 
-    from snnlang.runtime.agreement import verify
+        report = verify_training(program, experiment, options, targets=targets, threads=options.threads)
+        show_diagnostics(_new(report.warnings, found))
+    else:
+        from snnlang.runtime.agreement import verify
 
-    report = verify(prepared, targets=targets, threads=prepared.threads, whole=settings.get("duration") is not None)
+        prepared = prepare(program, options, experiment=experiment)
+        show_diagnostics(_new(prepared.warnings, found))
+        report = verify(prepared, targets=targets, threads=prepared.threads, whole=settings.get("duration") is not None)
     say(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if as_json else str(report))
     return 0 if report.agrees else 1
 

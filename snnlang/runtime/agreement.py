@@ -118,7 +118,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What :func:`verify` found. ``str()`` gives the table that ``snn verify`` prints; ``skipped`` says why a target did not take part."""
+    """What :func:`verify` found. ``str()`` gives the table that ``snn verify`` prints; ``skipped`` says why a target did not take part.
+
+    ``same`` is what else is equal where no events are compared, ``remedy`` how more of it would be run. Of a training, ``comparisons`` are
+    about loss, gradients and updates, and ``forward`` is the report on its forward pass (None: the interpreter showed no sample).
+    """
 
     experiment: str
     excerpt: Excerpt
@@ -127,22 +131,25 @@ class Agreement:
     comparisons: tuple[Comparison, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    same: str = "the same synapses"
+    remedy: str = "; --duration for more"
+    forward: Agreement | None = None
 
     @property
     def agrees(self) -> bool:
         """Whether every target agrees with its reference."""
-        return all(comparison.agrees for comparison in self.comparisons)
+        return all(comparison.agrees for comparison in self.comparisons) and (self.forward is None or self.forward.agrees)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, for other programs."""
         from snnlang.runtime.agreement_text import data
 
-        return data(self)
+        return data(self) | ({} if self.forward is None else {"forward": data(self.forward)})
 
     def __str__(self) -> str:
         from snnlang.runtime.agreement_text import table
 
-        return table(self)
+        return "\n".join(table(part) for part in (self.forward, self) if part is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def table(report: Agreement) -> str:
 
     stream = io.StringIO()
     console = Console(file=stream, width=WIDTH, color_system=None, force_terminal=False, highlight=False)
-    more = "" if report.excerpt.whole else "; --duration for more"
+    more = "" if report.excerpt.whole else report.remedy
     print(
         f"{report.experiment}: {report.excerpt}{more}, {report.precision}, compared with {report.reference}",
         file=stream,
@@ -57,7 +57,7 @@ def verdict(report: Agreement, comparison: Comparison) -> list[str]:
     """One line where a way agrees, else every way in which it does not."""
     head = comparison.label
     if comparison.agrees:
-        same = "the same spikes" if comparison.events else "the same synapses"
+        same = "the same spikes" if comparison.events else report.same
         if comparison.tolerance == 0:
             return [f"{head}: every bit as {comparison.reference}"]
         worst = comparison.worst

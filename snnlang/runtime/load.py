@@ -195,13 +195,20 @@ class Model:
     ) -> Agreement:
         """Run the beginning of an experiment on every target of this machine (or on ``targets``) and compare: see ``snn verify``.
 
+        Of a ``train`` block: the first samples forwards (``.forward`` of the report), and a few updates.
+
         ``.agrees`` of the report says whether spikes are the same and numbers equal to rounding; ``print`` shows it as a table. Without
         ``duration``, as much is run as the interpreter can do in a few seconds. The other arguments are those of :meth:`run`.
         """
         from snnlang.compile import prepare
+        from snnlang.model.elaborate import kind_of
         from snnlang.runtime.agreement import verify
 
         given = overrides(dt, duration, seed, precision, method, "auto", set, threads, math, weights)
+        if kind_of(self.program, experiment) == "train":
+            from snnlang.runtime.agreement_training import verify_training
+
+            return verify_training(self.program, experiment, given, targets=targets, threads=threads)
         prepared = prepare(self.program, given, experiment)
         return verify(prepared, targets=targets, threads=threads, whole=duration is not None, data=dict(data or {}))
 

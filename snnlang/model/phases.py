@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnlang.model.assemble import Opened
+from snnlang.model.batch_norm import LEARNT
 from snnlang.model.loaders import LOADERS, LoaderOption
 from snnlang.model.network import Phase
 from snnlang.model.recording import find_target
@@ -68,7 +69,7 @@ class PhaseReader:
                 return []
             weights = ["w"] if synapse is None else [state.name for state in synapse.weights]
             known = weights if synapse is None else [state.name for state in synapse.states]
-            known = [*known, "bias"] if training else known
+            known = [*known, "bias", *(LEARNT if target.link.batch_norm else ())] if training else known
         elif target.kind == "population":
             if target.model is None:
                 return []

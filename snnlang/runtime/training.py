@@ -21,6 +21,7 @@ from snnlang.diagnostics import Diagnostic, SnnError, error
 from snnlang.files import require_directory, write_text
 from snnlang.frozen import dataclass, field
 from snnlang.model.learning import Source
+from snnlang.runtime.batch_norm import alone
 from snnlang.runtime.batches import Batches, divide
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
@@ -124,6 +125,10 @@ class Trainer:
                 self.training.data.span,
                 help="give more data, or a smaller `validate`",
             )
+        sizes = (self.batches.batch, self.batches.samples % self.batches.batch)
+        for stage in learner.stages.values():  # said now, and not at the end of the first epoch
+            if stage.places == 1 and not stage.rule.over_time and 1 in sizes:
+                raise alone(stage)
         compiled = learner.target == "c"
         self.optimizer = Optimizer(
             self.training.optimizer.name, self.training.optimizer.options, learner.parameters, compiled, learner.arrays
@@ -134,7 +139,7 @@ class Trainer:
         )
         self.history: list[Epoch] = []
         self.best: tuple[float, int] | None = None
-        self._best_parameters: Values | None = None
+        self._best: dict[str, Values] | None = None
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
         self.warnings: dict[str, Diagnostic] = {}
@@ -281,13 +286,11 @@ class Trainer:
 
     def _measure(self, batches: Batches, best: bool = False) -> tuple[float, float | None]:
         """Loss and accuracy on other data; with ``best``, of the best weights."""
-        kept = self.learner.parameters.copy()
-        if best and self._best_parameters is not None:
-            self.learner.parameters[...] = self._best_parameters
-            self.learner.refresh()
+        kept = self.learner.snapshot()
+        if best and self._best is not None:
+            self.learner.restore(self._best)
         result = measure(self.learner, batches, self.named)
-        self.learner.parameters[...] = kept
-        self.learner.refresh()
+        self.learner.restore(kept)
         return result
 
     def sample(self) -> dict[str, Values]:
@@ -381,7 +384,7 @@ class Trainer:
             value = -epoch.validation_accuracy
         if self.best is None or value < self.best[0]:
             self.best = (value, epoch.number)
-            self._best_parameters = self.learner.parameters.copy()
+            self._best = self.learner.snapshot()
             if self.out is not None:
                 save(
                     self.out / "best.safetensors",
@@ -456,12 +459,12 @@ class Trainer:
         path = self.out / "best.safetensors"
         if self.best is None or not path.is_file():
             return
-        kept = self.learner.parameters.copy()
+        kept = self.learner.snapshot()
         held = self.learner.held()
         fit(load(path).weights, held, f"'{path}'")
         self.learner.put(held)
-        self._best_parameters = self.learner.parameters.copy()
-        self.learner.parameters[...] = kept
+        self._best = self.learner.snapshot()
+        self.learner.restore(kept)
 
     def _write_metrics(self, history: History) -> None:
         if self.out is None:

@@ -152,6 +152,11 @@ def _connection(engine: Engine, link: Link) -> str:
     part = ""
     if isinstance(product, Dropped):
         product, part = product.inner, " with dropout"
+    stage = engine.wiring.stages.get(link.name)
+    if stage is not None:
+        over = "all steps" if stage.rule.over_time else "each step"
+        each = f"{stage.channels} channels" if stage.places > 1 else "each neuron"
+        part += f", batch normalisation of {each} over {over}"
     if isinstance(product, Part):
         product, part = product.inner, f" between parts of the populations{part}"
     name = type(product).__name__

@@ -163,7 +163,7 @@ def assemble(opened: Opened, clock: Clock, extra: Mapping[str, Mapping[str, tree
                 opened.weight_units[path] = found.weight_unit
     projections = _tie(joined, opened)
     _check_settle(projections, collector)
-    batch_norm.refuse(projections, collector)
+    batch_norm.refuse(joined, collector)
     inputs = [NetworkInput(path, draft.shape, ONE, span=draft.span) for path, draft in opened.inputs.items() if draft.shape is not None]
     bindings = [
         (name, item.link) for item in joined for name in item.projection.bindings.values() if "." not in name and name not in opened.inputs

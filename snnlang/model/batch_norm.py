@@ -8,7 +8,7 @@ connection (E775), options out of their range (E776).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,12 @@ from snnlang.model.values import Reader
 from snnlang.syntax import tree
 
 if TYPE_CHECKING:
+    from snnlang.model.connect import Joined
     from snnlang.model.frame import PatternCall
 
 Values = NDArray[Any]
 #: Connections whose weights a normalisation can be folded into, one factor for each channel or neuron.
-NORMALISED = ("dense", "conv2d", "local2d", "one_to_one")
+NORMALISED = ("dense", "conv2d", "one_to_one")
 #: What is trained of a stage, and what is measured; all of it is kept with the weights.
 LEARNT, MEASURED = ("gain", "shift"), ("mean", "variance")
 #: The greatest value of each option that is a number (all are greater than 0), and a usual one.
@@ -81,8 +82,8 @@ class Norms:
 
     def take(
         self, stage: BatchNorm, pending: list[tuple[PatternCall, tuple[tree.Argument, ...]]], collector: Collector
-    ) -> None:
-        """Note a stage behind the patterns so far; refuses what it cannot follow (E775)."""
+    ) -> bool:
+        """Note a stage behind the patterns so far; refuses what it cannot follow (E775), and then says False."""
         span = stage.span
         behind = "put it behind a connection: `-> dense(…) -> batch_norm() -> NAME: NEURON`"
         if self.stage is not None:
@@ -98,9 +99,9 @@ class Norms:
                 "E775",
                 f"batch_norm cannot stand behind {kind}",
                 span,
-                "has no weights of its own here",
+                "cannot be normalised",
                 labels=(Label(pending[-1][0].span, "this connection"),),
-                help=(behind, "it follows dense, conv2d, local2d and one_to_one"),
+                help=(behind, "it follows dense, conv2d and one_to_one"),
             )
         else:
             pattern, options = pending[-1]
@@ -114,7 +115,10 @@ class Norms:
                     labels=(Label(biased[0].span, "the bias"),),
                     help="leave `bias` out",
                 )
-        self.stage = stage
+            else:
+                self.stage = stage
+                return True
+        return False
 
     def dropped(self, span: Span, collector: Collector) -> None:
         """A dropout behind the stage (E775)."""
@@ -138,24 +142,36 @@ class Norms:
                 "cannot stand here",
                 help="go on with neurons: `-> batch_norm() -> NAME: NEURON`",
             )
+            self.stage = None
 
 
-def refuse(projections: list[Projection], collector: Collector) -> None:
-    """What only the finished connections show (E775): a part of a population, weights that are shared."""
-    for projection in projections:
-        norm = projection.batch_norm
-        if norm is not None and projection.post.indices is not None:
+def refuse(joined: Iterable[Joined], collector: Collector) -> None:
+    """What only finished connections show (E775): a part of a population, a state as its entrance, shared weights."""
+    for item in joined:
+        norm, post = item.link.batch_norm, item.projection.post
+        model = getattr(item.link.post.draft, "model", None)  # an input of a network has none
+        if norm is None:
+            continue
+        if post.indices is not None:
             collector.error(
                 "E775",
-                f"batch_norm before a part of `{projection.post.path}`",
+                f"batch_norm before a part of `{post.path}`",
                 norm.span,
                 "normalises a whole population",
                 help="connect the whole population, or give the part a population of its own",
             )
-        if norm is not None and projection.tied is not None:
+        elif model is not None and post.port not in [entrance.name for entrance in model.inputs]:
             collector.error(
                 "E775",
-                f"batch_norm behind the weights of `{projection.tied[0]}`",
+                f"batch_norm before the state `{post.port}` of {model.name}",
+                norm.span,
+                "gives a value in every step",
+                help=f"declare an input in {model.name} for it: `input x = 0`",
+            )
+        if item.tie is not None:
+            collector.error(
+                "E775",
+                f"batch_norm behind the weights of `{item.tie.target}`",
                 norm.span,
                 "shared with another connection",
                 help="give this connection weights of its own",
@@ -164,7 +180,7 @@ def refuse(projections: list[Projection], collector: Collector) -> None:
 
 def channels(projection: Projection) -> int:
     """Of how many groups of neurons each has statistics: the channels of an image behind convolutions, else every neuron."""
-    if projection.pattern.kind in ("conv2d", "local2d"):
+    if projection.pattern.kind == "conv2d":
         return channels_first(projection.post.shape)[0]
     return projection.post.size
 
@@ -201,7 +217,7 @@ def folded(projection: Projection, found: Mapping[str, Values], taken: set[str],
         return projection
     factor = values["gain"] * norm.scale / np.sqrt(values["variance"] + norm.epsilon)
     weights = np.asarray(projection.weight.array, np.float64).reshape(shape)
-    if projection.pattern.kind in ("conv2d", "local2d"):
+    if projection.pattern.kind == "conv2d":
         weights = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
     else:
         weights = weights * factor

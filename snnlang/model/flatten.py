@@ -386,7 +386,8 @@ class Flattener:
             if stage.name is None and word not in frame.members and word in BATCH_STAGES:
                 given = self._batch_stage(stage, word, arguments, frame)
                 if word == "batch_norm":
-                    norms.take(batch_norm.read(given, stage.span, Reader(frame.names, self.collector)), pending, self.collector)
+                    read = batch_norm.read(given, stage.span, Reader(frame.names, self.collector))
+                    lost = not norms.take(read, pending, self.collector) or lost
                     continue
                 norms.dropped(stage.span, self.collector)
                 value = self._probability(given["p"], frame) if "p" in given else None
@@ -403,7 +404,10 @@ class Flattener:
                         help="put an input or a population first: `image -> dense(10) -> …`",
                     )
                     lost = True
-                if pending and pending[-1][0].kind not in PASSING:
+                if norms.stage is not None and not lost:
+                    norms.left(self.collector, word)
+                    lost = True
+                elif pending and pending[-1][0].kind not in PASSING and not lost:
                     before = pending[-1][0]
                     self.collector.error(
                         "E530",
@@ -414,12 +418,12 @@ class Flattener:
                         help=f"put neurons between them: `{before.kind}(…) -> NAME: NEURON -> {word}(…)`",
                     )
                     lost = True
-                norms.left(self.collector, f"{word}")
                 pending.append((PatternCall(word, arguments, stage.value.span), stage.options))
                 continue
             found = self._chain_node(stage, word, frame)
             if found is None or lost or (number > 0 and current is None):
                 current, pending, lost = (self._source(found, stage.span) if found is not None else None, [], found is None)
+                drops, norms = _Drops(), Norms()
                 continue
             if current is not None:
                 self._chain_link(current, found, pending, stage, frame, drops, norms)

@@ -69,13 +69,21 @@ class PhaseReader:
                 return []
             weights = ["w"] if synapse is None else [state.name for state in synapse.weights]
             known = weights if synapse is None else [state.name for state in synapse.states]
-            known = [*known, "bias", *(LEARNT if target.link.batch_norm else ())] if training else known
+            known = [*known, "bias"] if training else known
         elif target.kind == "population":
             if target.model is None:
                 return []
             weights, known = [], [state.name for state in target.model.states]
             if training:
                 known += [param.name for param in target.model.params if param.trainable]
+                norms = [
+                    path
+                    for link, path in zip(self.opened.flattener.links, self.opened.paths, strict=True)
+                    if link.batch_norm is not None and link.post.draft.path == target.path
+                ]
+                if norms and target.name in LEARNT and target.name not in known:
+                    return [(path, str(target.name)) for path in norms]
+                known += LEARNT if norms else ()
         else:
             collector.error(
                 "E619", f"`{target.path}` is an input: it has nothing to freeze", expr.span, "not a state", help="freeze states and weights"

@@ -1,7 +1,8 @@
-"""Batch normalisation: the gradient goes through the statistics, running ones are those of the formula, simulations do what training did."""
+"""Batch normalisation: gradients through the statistics, running ones by the formula, simulations that do what training did."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +413,27 @@ def test_simulations_fold_it(kind: str, rule: str, target: Any, tmp_path: Path) 
         np.testing.assert_allclose(found["out.v"], wanted["out.v"][:, 0], rtol=1e-12, atol=1e-12)
         assert len(found.spikes("h")[0]) == wanted["h.spikes"].sum() > 3
         assert not found.warnings
+
+
+@pytest.mark.skipif(find() is None, reason="no C compiler")
+def test_exported_programs_fold_it(tmp_path: Path) -> None:
+    """The C that is written out fires where the simulation does."""
+    from snnlang.compile import emit, load_program
+    from snnlang.diagnostics import Source
+    from snnlang.model.elaborate import Overrides
+    from snnlang.model.weights import Weights
+
+    source = text(TWO.format(OVER[2])) + SIMULATE.replace("record out.v,", "drive image = 0.4\n    record")
+    weights = dict(scrambled(network(text(TWO.format(OVER[2])))).weights)
+    found = snnlang.load(source).run("shown", target="c", weights=weights, progress=False).spikes("h")
+    program = load_program(Source("t.snn", source))
+    written = emit(program, Overrides(weights=Weights(weights, "it")), experiment="shown", target="c")
+    for name, content in written.items():
+        (tmp_path / name).write_text(content)
+    subprocess.run(["make", "-s"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["./shown", "--events", "events.csv"], cwd=tmp_path, check=True, capture_output=True)
+    lines = (tmp_path / "events.csv").read_text().splitlines()
+    assert len(lines) - 1 == len(found[0]) > 5
 
 
 def test_folded_by_the_formula() -> None:

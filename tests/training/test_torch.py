@@ -113,7 +113,7 @@ NORMALISED = (
 
 
 def test_batch_norm_and_dropout() -> None:
-    """As in PyTorch: statistics of the batch and masks in training, running statistics and no masks in ``eval``; buffers are the network's."""
+    """As in PyTorch: statistics of the batch and masks in training, running ones and no masks in ``eval``; buffers are the network's."""
     torch = pytest.importorskip("torch")
     from snnlang.torch import module
 

@@ -203,7 +203,7 @@ class Normaliser:
 
     def _total(self, x: Values, of: Callable[[Values, slice], Values], times: Values | None = None) -> Values:
         """(groups, channels): sums over rows and places."""
-        total = self.xp.zeros((x.shape[0], x.shape[2]), np.float64)
+        total: Values = self.xp.zeros((x.shape[0], x.shape[2]), np.float64)
         for groups, rows in self._blocks(x):
             part = of(x[groups, rows], groups)
             if times is not None:
@@ -213,13 +213,16 @@ class Normaliser:
 
     def _spread(self, values: Values, groups: slice) -> Values:
         """Numbers of (groups, channels) beside those of a block."""
-        return values.astype(self.real)[groups][:, None, :, None]
+        made: Values = values.astype(self.real)[groups][:, None, :, None]
+        return made
 
     def _inverse_of(self, variance: Values) -> Values:
-        return 1.0 / np.sqrt(variance + self.stage.rule.epsilon)  # type: ignore[no-any-return]
+        made: Values = 1.0 / np.sqrt(variance + self.stage.rule.epsilon)
+        return made
 
     def _gain(self) -> Values:
-        return (self.values[self.stage.gain] * self.real.type(self.stage.rule.scale))[:, None]  # type: ignore[no-any-return]
+        made: Values = (self.values[self.stage.gain] * self.real.type(self.stage.rule.scale))[:, None]
+        return made
 
 
 def alone(stage: Stage) -> SnnError:

@@ -73,8 +73,9 @@ def device_product(product: Product, place: Place) -> Product:
 
 def through_host(product: Product) -> bool:
     """Whether a product of this module computes on the host."""
-    wraps = isinstance(product, Part | products.Transposed | products.Dropped)
-    return isinstance(product, OnHost) or (wraps and through_host(product.inner))
+    if isinstance(product, Part | products.Transposed | products.Dropped):
+        return through_host(product.inner)
+    return isinstance(product, OnHost)
 
 
 class Dense:

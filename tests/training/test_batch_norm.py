@@ -209,6 +209,54 @@ def test_finite_differences(rule: str, more: str) -> None:
             assert gradient.reshape(-1)[place] == pytest.approx(expected, rel=1e-8, abs=1e-10), name
 
 
+RESIDUAL = SMOOTH + """
+neuron Sum:
+    input a = 0
+    input b = 0
+    state s = 0
+    s[n] = a + b
+    output s
+
+network Residual(channels):
+    input x
+    x -> conv2d(channels, kernel = 3, padding = same) -> batch_norm(over = time) -> c1: Smooth
+      -> conv2d(channels, kernel = 3, padding = same) -> batch_norm(over = time) -> c2: Smooth
+    population y: Sum
+    connect x -> y.a: one_to_one
+    connect c2 -> y.b: one_to_one
+    output y
+"""
+BLOCKS = """
+block b1: Residual(2)
+block b2: Residual(2)
+image -> b1 -> b2 -> flatten -> dense(3) -> batch_norm() -> out: Readout
+"""
+
+
+def test_residual_blocks() -> None:
+    """Four stages over time one behind the other, in segments: differences of the fourth order; a simulation folds all of them."""
+    source = text(BLOCKS, neurons=RESIDUAL, steps=3, more="checkpoint = 2").replace("input image[6]", "input image[2, 4, 4]")
+    model = snnlang.load(source + SIMULATE.replace("duration = 7", "duration = 3").replace(", h.spikes", ""))
+    net = scrambled(model.network(precision="float64", target="numpy"))
+    x, y = np.random.default_rng(1).normal(size=(4, 3, 2, 4, 4)), np.zeros((4, 3))
+    gradients = net.grad(x, y)[1]
+    assert len([name for name in gradients if name.endswith("gain")]) == 5
+    for name, gradient in gradients.items():
+        value = net.weights[name].reshape(-1)
+        kept, found = float(value[0]), []
+        for step in (-2, -1, 1, 2):
+            value[0] = kept + 1e-3 * step
+            net.learner.refresh()
+            found.append(net.grad(x, y)[0])
+        value[0] = kept
+        expected = (found[0] - 8 * found[1] + 8 * found[2] - found[3]) / 12e-3
+        assert gradient.reshape(-1)[0] == pytest.approx(expected, rel=1e-7, abs=1e-9), name
+    readout = net.learner.make_engine([net.learner.readout("out.v")], frozenset({"image"}), False)
+    wanted = readout.forward({"image": x[:1, 0].reshape(1, -1)}, keep=False)["out.v"][:, 0]
+    shown = model.run("shown", target="numpy", weights=net.weights, data={"image": x[0, 0]}, progress=False)
+    np.testing.assert_allclose(shown["out.v"], wanted, rtol=1e-12, atol=1e-12)
+
+
 def test_truncated_gradients_are_whole_where_nothing_is_carried() -> None:
     """Neurons without a past: cutting time changes nothing but where the statistics are gathered."""
     neurons = SMOOTH.replace("beta*u[n-1] + tanh(x)", "beta*tanh(x)").replace("beta*v[n-1] + x", "beta*x")
@@ -228,7 +276,7 @@ def test_segments_threads_and_targets_agree(lines: str) -> None:
     loss, gradients = wanted.grad(x, y)
     for more in ("checkpoint = 1", "checkpoint = 3", "checkpoint = 4"):
         for target in ("numpy", "c") if find() is not None else ("numpy",):
-            other = scrambled(network(text(lines, more=more), target=target))  # type: ignore[arg-type]
+            other = scrambled(network(text(lines, more=more), target=target))
             got = other.grad(x, y)
             assert got[0] == pytest.approx(loss, rel=1e-12)
             for name, value in gradients.items():
@@ -325,7 +373,7 @@ def test_resumed_and_best(tmp_path: Path) -> None:
     """The same bits after a resume; test data are measured with the statistics of the best weights."""
     pytest.importorskip("safetensors")
     x, y = images(30, 6), np.random.default_rng(2).normal(size=(30, 3))
-    kept = dict(validation=(x[:7], y[:7]), test=(x, y))
+    kept: dict[str, Any] = dict(validation=(x[:7], y[:7]), test=(x, y))
     source = text(TWO.format("over = time").replace("uniform(-0.5, 1)", "uniform(-1, 1)"))
     whole = network(source)
     wanted = whole.train(x, y, epochs=6, out=tmp_path / "whole", **kept)

@@ -11,7 +11,7 @@ a fixed order. Refused: one number alone has no variance (E778).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from snnlang.codegen.learning_plan import Layer, Link
 from snnlang.diagnostics import SnnError, error
 from snnlang.frozen import dataclass
 from snnlang.model.network import BatchNorm
-from snnlang.runtime.learning_arrays import Arrays
+from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.products import Product
 
 Values = NDArray[Any]
@@ -42,16 +42,101 @@ class Stage:
     variance: str
 
 
+class Work(Protocol):
+    """Sums and maps over (groups, rows, channels, places); statistics are (groups, channels), of 64 bits."""
+
+    def total(self, x: Values, times: Values | None = None, around: Values | None = None) -> Values:
+        """Sums over rows and places of ``x``, of ``x*times``, or of the squares of ``x - around``."""
+        ...
+
+    def apply(
+        self, x: Values, mean: Values, inverse: Values, gain: Values, shift: Values, out: Values, add: bool
+    ) -> None:
+        """``x`` becomes (x - mean)*inverse, and ``out`` gain*x + shift, or that is added to it."""
+        ...
+
+    def turn(self, bars: Values, x: Values, sums: Values, products: Values, factor: Values, out: Values) -> None:
+        """``out`` is (bars - sums - x*products)*factor."""
+        ...
+
+
+class ArrayWork:
+    """By NumPy, in blocks that stay in the cache, or by CuPy, all at once."""
+
+    def __init__(self, arrays: Arrays, real: Any) -> None:
+        self.xp, self.apart, self.real = arrays.xp, arrays.apart, real
+
+    def total(self, x: Values, times: Values | None = None, around: Values | None = None) -> Values:
+        """As of :class:`Work`."""
+        total: Values = self.xp.zeros((x.shape[0], x.shape[2]), np.float64)
+        for groups, rows in self._blocks(x):
+            part = x[groups, rows]
+            if times is not None:
+                part = part * times[groups, rows]
+            elif around is not None:
+                part = part - self._spread(around, groups)
+                part = part * part
+            total[groups] += (part.sum(3) if x.shape[3] > 1 else part[:, :, :, 0]).sum(1, dtype=np.float64)
+        return total
+
+    def apply(
+        self, x: Values, mean: Values, inverse: Values, gain: Values, shift: Values, out: Values, add: bool
+    ) -> None:
+        """As of :class:`Work`."""
+        by, more = gain.astype(self.real)[:, None], shift.astype(self.real)[:, None]
+        for groups, rows in self._blocks(x):
+            part = x[groups, rows]
+            part -= self._spread(mean, groups)
+            part *= self._spread(inverse, groups)
+            made = part * by + more
+            if add:
+                out[groups, rows] += made
+            else:
+                out[groups, rows] = made
+
+    def turn(self, bars: Values, x: Values, sums: Values, products: Values, factor: Values, out: Values) -> None:
+        """As of :class:`Work`."""
+        for groups, rows in self._blocks(x):
+            part = bars[groups, rows] - self._spread(sums, groups)
+            part -= x[groups, rows] * self._spread(products, groups)
+            out[groups, rows] = part * self._spread(factor, groups)
+
+    def _blocks(self, x: Values) -> Iterator[tuple[slice, slice]]:
+        """Parts of an array that are worked on one after the other."""
+        groups, rows = x.shape[:2]
+        if self.apart:
+            yield slice(0, groups), slice(0, rows)
+            return
+        step = max(1, PIECE // (x.shape[2] * x.shape[3]))
+        for group in range(groups):
+            for first in range(0, rows, step):
+                yield slice(group, group + 1), slice(first, min(rows, first + step))
+
+    def _spread(self, values: Values, groups: slice) -> Values:
+        """Numbers of (groups, channels), or of (1, channels) for all groups, beside those of a block."""
+        made: Values = values.astype(self.real)
+        return (made[groups] if made.shape[0] > 1 else made)[:, None, :, None]
+
+
+def work_of(arrays: Arrays, real: Any) -> Work:
+    """Compiled for a processor on target c, else array code."""
+    if isinstance(arrays, HostArrays) and arrays.target == "c":
+        from snnlang.runtime.native_batch_norm import NativeWork
+
+        return NativeWork("double" if real == np.float64 else "single", arrays.threads)
+    return ArrayWork(arrays, real)
+
+
 class Normaliser:
     """A stage in one engine. Arrivals are (steps, batch, size); a group of them shares its statistics.
 
-    ``gathering``: statistics over several segments are being collected; ``settled``: they are there.
+    ``gathering``: ``forward`` or ``backward`` while sums over several segments are collected. ``counting``: statistics of this batch
+    count for the running ones.
     """
 
-    def __init__(self, stage: Stage, values: Mapping[str, Values], arrays: Arrays, real: Any) -> None:
-        self.stage, self.values, self.arrays, self.xp, self.real = stage, values, arrays, arrays.xp, real
-        self.training = False
-        self.counting, self._done = False, False
+    def __init__(self, stage: Stage, values: Mapping[str, Values], xp: Any, work: Work) -> None:
+        self.stage, self.values, self.xp, self.work = stage, values, xp, work
+        self.training = self.counting = self._done = False
         self.gathering = ""
         self._settled: tuple[Values, Values] | None = None
         self._turned: tuple[Values, Values] | None = None
@@ -69,7 +154,7 @@ class Normaliser:
         self._inverse.clear()
 
     def finish(self) -> None:
-        """The forward pass is done: the running statistics move towards those of this batch, the variance of a sample of that size."""
+        """The forward pass is done: running statistics move towards those of this batch, the variance being that of a sample."""
         if self.training:
             mean, variance = (self.xp.zeros(self.stage.channels, np.float64) for _ in range(2))
             for count, centre, square in self._groups:
@@ -85,57 +170,41 @@ class Normaliser:
     def forward(self, raw: Values, out: Values, add: bool, at: int = 0) -> None:
         """From what was delivered to ``out``, both (steps, batch, size) from step ``at`` of the segment on. ``raw`` is then normalised."""
         x = self._shaped(raw)
-        mean, inverse = self._statistics(x)
         if self.gathering == "forward":
+            count = x.shape[1] * x.shape[3]
+            mean = self.work.total(x) / count
+            self._groups.append((count, mean[0], self.work.total(x, around=mean)[0]))
             return
+        mean, inverse = self._statistics(x)
         self._inverse[at] = inverse
-        gain, shift = self._gain(), self.values[self.stage.shift][:, None]
-        y = self._shaped(out)
-        for groups, rows in self._blocks(x):
-            part = x[groups, rows]
-            if mean is not None:
-                part -= self._spread(mean, groups)
-            part *= self._spread(inverse, groups)
-            made = part * gain + shift
-            if add:
-                y[groups, rows] += made
-            else:
-                y[groups, rows] = made
+        gain = self.values[self.stage.gain] * self.stage.rule.scale
+        self.work.apply(x, mean, inverse, gain, self.values[self.stage.shift], self._shaped(out), add)
 
-    def _statistics(self, x: Values) -> tuple[Values | None, Values]:
-        """(mean, 1/sqrt(variance + epsilon)), (groups, channels) each; the mean None where ``x`` has lost it already."""
+    def _statistics(self, x: Values) -> tuple[Values, Values]:
+        """(mean, 1/sqrt(variance + epsilon)), (groups, channels) each."""
         if not self.training:
-            mean = self.values[self.stage.mean].astype(np.float64)[None]
-            return mean, self._inverse_of(self.values[self.stage.variance].astype(np.float64)[None])
+            mean, variance = (
+                self.values[name].astype(np.float64)[None] for name in (self.stage.mean, self.stage.variance)
+            )
+            return mean, self._inverse_of(variance)
         if self._settled is not None:
             return self._settled
-        count = x.shape[1] * x.shape[3]
-        if count < 2 and self.gathering != "forward":
+        self._count = x.shape[1] * x.shape[3]
+        if self._count < 2:
             raise alone(self.stage)
-        mean = self._total(x, lambda part, groups: part) / count
-        if self.gathering == "forward":
-            near = self._spread(mean, slice(None))
-            square = self._total(x, lambda part, groups: _squared(part - near[groups]))
-            self._groups.append((count, mean[0], square[0]))
-            return mean, square
-        for groups, rows in self._blocks(x):
-            part = x[groups, rows]
-            part -= self._spread(mean, groups)
-        square = self._total(x, lambda part, groups: _squared(part))
+        mean = self.work.total(x) / self._count
+        square = self.work.total(x, around=mean)
         if self.counting:
-            self._groups += [(count, mean[g], square[g]) for g in range(x.shape[0])]
-        self._count = count
-        return None, self._inverse_of(square / count)
+            self._groups += [(self._count, mean[g], square[g]) for g in range(x.shape[0])]
+        return mean, self._inverse_of(square / self._count)
+
+    # --- statistics over several segments -----------------------------------------------------------------------------
 
     def gather(self, way: str) -> None:
         """The next passes collect sums, ``forward`` or ``backward``."""
         self.gathering = way
         if way == "backward":
             self._turned = None
-
-    def count_on(self) -> None:
-        """Statistics of this batch count again, unless they are there, or the forward pass is done."""
-        self.counting = self.training and self._settled is None and not self._done
 
     def settle(self) -> None:
         """What was gathered in segments is one group (sums joined as in Chan et al. 1983), or, backwards, two sums."""
@@ -152,34 +221,30 @@ class Normaliser:
             self._count, self._settled = count, (mean[None], self._inverse_of(square[None] / count))
         self.gathering = ""
 
+    def count_on(self) -> None:
+        """Statistics of this batch count again, unless they are there, or the forward pass is done."""
+        self.counting = self.training and self._settled is None and not self._done
+
     # --- backward -----------------------------------------------------------------------------------------------------
 
     def backward(self, bars: Values, kept: Values, out: Values, gradients: Mapping[str, Values], at: int = 0) -> None:
         """From the adjoint of what left to that of what was delivered, and to those of gain and shift. ``kept`` is what forward left."""
-        x, y, made = self._shaped(kept), self._shaped(bars), self._shaped(out)
-        sums = self._total(y, lambda part, groups: part)
-        products = self._total(x, lambda part, groups: part, y)
+        x, y = self._shaped(kept), self._shaped(bars)
+        sums, products = self.work.total(y), self.work.total(x, times=y)
         if self.gathering == "backward":
-            before = self._turned or (0.0, 0.0)
-            self._turned = (before[0] + sums, before[1] + products)
+            known = self._turned
+            self._turned = (sums, products) if known is None else (known[0] + sums, known[1] + products)
             return
         scale = self.stage.rule.scale
         for name, value in ((self.stage.shift, sums.sum(0)), (self.stage.gain, products.sum(0) * scale)):
             if name in gradients:
                 total = gradients[name]
                 total += value.astype(total.dtype)
-        factor = self._inverse[at] * (self.values[self.stage.gain].astype(np.float64) * scale)
         if self._turned is not None:
             sums, products = self._turned
-        for groups, rows in self._blocks(x):
-            part = y[groups, rows]
-            if self.training:
-                part = (
-                    part
-                    - self._spread(sums / self._count, groups)
-                    - x[groups, rows] * self._spread(products / self._count, groups)
-                )
-            made[groups, rows] = part * self._spread(factor, groups)
+        factor = self._inverse[at] * (self.values[self.stage.gain].astype(np.float64) * scale)
+        share = 1.0 / self._count if self.training else 0.0  # running statistics depend on nothing
+        self.work.turn(y, x, sums * share, products * share, factor, self._shaped(out))
 
     # --- arrays -------------------------------------------------------------------------------------------------------
 
@@ -190,38 +255,8 @@ class Normaliser:
         groups = (1, steps * batch) if together else (steps, batch)
         return values.reshape(*groups, self.stage.channels, self.stage.places)
 
-    def _blocks(self, x: Values) -> Iterator[tuple[slice, slice]]:
-        """Parts of an array that are worked on one after the other: on a device all at once."""
-        groups, rows = x.shape[:2]
-        if self.arrays.apart:
-            yield slice(0, groups), slice(0, rows)
-            return
-        step = max(1, PIECE // (x.shape[2] * x.shape[3]))
-        for group in range(groups):
-            for first in range(0, rows, step):
-                yield slice(group, group + 1), slice(first, min(rows, first + step))
-
-    def _total(self, x: Values, of: Callable[[Values, slice], Values], times: Values | None = None) -> Values:
-        """(groups, channels): sums over rows and places."""
-        total: Values = self.xp.zeros((x.shape[0], x.shape[2]), np.float64)
-        for groups, rows in self._blocks(x):
-            part = of(x[groups, rows], groups)
-            if times is not None:
-                part = part * times[groups, rows]
-            total[groups] += (part.sum(3) if x.shape[3] > 1 else part[:, :, :, 0]).sum(1, dtype=np.float64)
-        return total
-
-    def _spread(self, values: Values, groups: slice) -> Values:
-        """Numbers of (groups, channels) beside those of a block."""
-        made: Values = values.astype(self.real)[groups][:, None, :, None]
-        return made
-
     def _inverse_of(self, variance: Values) -> Values:
         made: Values = 1.0 / np.sqrt(variance + self.stage.rule.epsilon)
-        return made
-
-    def _gain(self) -> Values:
-        made: Values = (self.values[self.stage.gain] * self.real.type(self.stage.rule.scale))[:, None]
         return made
 
 
@@ -236,16 +271,15 @@ def alone(stage: Stage) -> SnnError:
     )
 
 
-def _squared(part: Values) -> Values:
-    return part * part
-
-
 class Normalisers:
     """The stages of an engine by link. They hold what was delivered, and, on the way back, the adjoints of that."""
 
     def __init__(self, stages: Mapping[str, Stage], values: Mapping[str, Values], arrays: Arrays, real: Any) -> None:
         self.arrays, self.real = arrays, real
-        self._of = {name: Normaliser(stage, values, arrays, real) for name, stage in stages.items()}
+        work = work_of(arrays, real) if stages else None
+        self._of = {
+            name: Normaliser(stage, values, arrays.xp, work) for name, stage in stages.items() if work is not None
+        }
         self._buffers: dict[tuple[str, str], Values] = {}
         self._segment, self._batch = 0, 0
 

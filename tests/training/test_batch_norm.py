@@ -13,7 +13,7 @@ import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.model.network import BatchNorm
 from snnlang.runtime import cuda_shim
-from snnlang.runtime.batch_norm import Normaliser, Stage
+from snnlang.runtime.batch_norm import ArrayWork, Normaliser, Stage, work_of
 from snnlang.runtime.compiler import find
 from snnlang.runtime.learning_arrays import HostArrays
 
@@ -303,13 +303,14 @@ def test_any_number_of_threads() -> None:
 # --- statistics -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("target", TARGETS[:2])
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_statistics_over_time(scale: float) -> None:
+def test_statistics_over_time(scale: float, target: str) -> None:
     """The numbers of threshold-dependent normalisation: mean 0, deviation alpha V_th of every channel over all steps and places."""
     x = np.random.default_rng(0).normal(2, 3, (8, 16, 100))
     stage = Stage("p", BatchNorm(True, epsilon=1e-12, scale=scale), 4, 25, "gain", "shift", "mean", "variance")
     values = {"gain": np.ones(4), "shift": np.zeros(4), "mean": np.zeros(4), "variance": np.ones(4)}
-    one = Normaliser(stage, values, HostArrays("numpy"), np.dtype(np.float64))
+    one = Normaliser(stage, values, np, work_of(HostArrays(target), np.dtype(np.float64)))
     one.begin(True)
     out = np.empty_like(x)
     one.forward(x.copy(), out, False)
@@ -321,6 +322,33 @@ def test_statistics_over_time(scale: float) -> None:
     given = x.reshape(8, 16, 4, 25)
     np.testing.assert_allclose(values["mean"], 0.1 * given.mean((0, 1, 3)), rtol=1e-12)
     np.testing.assert_allclose(values["variance"], 0.9 + 0.1 * given.var((0, 1, 3), ddof=1), rtol=1e-12)
+
+
+@pytest.mark.skipif(find() is None, reason="no C compiler")
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 40, 3, 25), (5, 7, 33, 1), (3, 1, 2, 4), (2, 300, 9, 64), (4, 0, 2, 3)])
+def test_compiled_work(shape: tuple[int, ...], real: Any) -> None:
+    """What is compiled does what array code does, with the same bits for any number of threads."""
+    draws = np.random.default_rng(7)
+    x, y, base = (draws.normal(3, 2, shape).astype(real) for _ in range(3))
+    few = [draws.normal(1, 0.3, (shape[0], shape[2])) for _ in range(3)]
+    gain, shift = draws.normal(1, 0.3, (2, shape[2]))
+    works = [ArrayWork(HostArrays("numpy"), np.dtype(real)), *(work_of(HostArrays("c", n), np.dtype(real)) for n in (1, 3))]
+    made = []
+    for work in works:
+        results: list[Any] = [work.total(x), work.total(x, times=y), work.total(x, around=few[0])]
+        for mean in (few[0], few[0][:1]):
+            for add in (False, True):
+                changed, out = x.copy(), base.copy()
+                work.apply(changed, mean, few[1], gain, shift, out, add)
+                results += [changed, out]
+            turned = np.empty_like(x)
+            work.turn(y, x, few[0], few[1][:1], few[2], turned)
+            results.append(turned)
+        made.append(results)
+    for expected, one, three in zip(*made):
+        assert np.array_equal(one, three)
+        np.testing.assert_allclose(one, expected, rtol=2e-5 if real == np.float32 else 1e-12, atol=2e-4 if real == np.float32 else 1e-11)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -26,7 +26,7 @@ from snnlang.model import expression as e
 from snnlang.model.batch_norm import LEARNT, MEASURED, channels
 from snnlang.model.model import Param, State
 from snnlang.model.network import BatchNorm, Experiment, Projection
-from snnlang.runtime.batch_norm import Stage
+from snnlang.runtime.batch_norm import Stage, alone
 from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
@@ -216,6 +216,15 @@ class Learner:
             for name, variable in zip(names, LEARNT)
             if (projection.path, variable) not in frozen
         ]
+
+    def refuse_one_sample(self, shape: tuple[int, ...]) -> None:
+        """Raise E778 where a batch of one sample of this shape leaves a batch normalisation with one number."""
+        sizes = {described.path: described.size for described in self.experiment.network.inputs}
+        once = frozenset(path for path, size in sizes.items() if size == int(np.prod(shape, dtype=np.int64)))
+        for link, stage in self.stages.items():
+            several = stage.rule.over_time and self.training.steps > 1 and not self.engine(once, True).is_still(link)
+            if stage.places == 1 and not several:
+                raise alone(stage)
 
     def _dropped(self, product: Product, c: Connectivity, projections: Mapping[str, Projection]) -> Product:
         """The product with the dropout of its connection."""

@@ -384,7 +384,7 @@ class Engine:
         self._prepared.clear()
         self._norms.begin(self.segment, batch, training)
         segments = self._segments()
-        self._pooled = [] if len(segments) == 1 else self._norms.pooled(training, self._layers, self._is_still, self._links)
+        self._pooled = [] if len(segments) == 1 else self._norms.pooled(training, self._layers, self.is_still, self._links)
         for layer, names in self._pooled:
             self._gather_forward(layer, names)
         self._start()
@@ -430,7 +430,7 @@ class Engine:
         self._until = None
         self._norms.settle(names)
 
-    def _is_still(self, name: str) -> bool:
+    def is_still(self, name: str) -> bool:
         """Whether a connection delivers the same in every step."""
         link = next(link for link in self._links if link.name == name)
         return self._source_form(link) == "once" and not link.lag

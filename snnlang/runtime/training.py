@@ -21,7 +21,6 @@ from snnlang.diagnostics import Diagnostic, SnnError, error
 from snnlang.files import require_directory, write_text
 from snnlang.frozen import dataclass, field
 from snnlang.model.learning import Source
-from snnlang.runtime.batch_norm import alone
 from snnlang.runtime.batches import Batches, divide
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
@@ -125,10 +124,8 @@ class Trainer:
                 self.training.data.span,
                 help="give more data, or a smaller `validate`",
             )
-        sizes = (self.batches.batch, self.batches.samples % self.batches.batch)
-        for stage in learner.stages.values():  # said now, and not at the end of the first epoch
-            if stage.places == 1 and not stage.rule.over_time and 1 in sizes:
-                raise alone(stage)
+        if 1 in (self.batches.batch, self.batches.samples % self.batches.batch):
+            learner.refuse_one_sample(self.batches.shape)  # now, and not at the end of the first epoch
         compiled = learner.target == "c"
         self.optimizer = Optimizer(
             self.training.optimizer.name, self.training.optimizer.options, learner.parameters, compiled, learner.arrays

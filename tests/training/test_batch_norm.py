@@ -449,9 +449,13 @@ def test_explained() -> None:
 
     said = explain_training(load_program(Source("test.snn", convolved("over = time"))), Overrides())
     assert "batch normalisation of 3 channels over all steps" in said
+    assert "more pass" not in said
     assert "image->h.x.gain: 3" in said
     said = explain_training(load_program(Source("test.snn", text(TWO.format("")))), Overrides())
     assert "batch normalisation of each neuron over each step" in said
+    in_segments = Source("test.snn", convolved("over = time", "checkpoint = 3"))
+    said = explain_training(load_program(in_segments), Overrides())
+    assert "gathered over all segments: one more pass" in said  # what the input sends does not change
 
 
 # --- simulations ------------------------------------------------------------------------------------------------------
@@ -620,12 +624,16 @@ def test_before_the_input_of_a_block() -> None:
     assert raised.value.diagnostics[0].code == "E775"
 
 
+@pytest.mark.parametrize("rule", ["", "over = time"])
 @pytest.mark.parametrize(("samples", "batch"), [(33, 32), (5, 1)])
-def test_a_single_number_has_no_variance(samples: int, batch: int) -> None:
+def test_a_single_number_has_no_variance(samples: int, batch: int, rule: str) -> None:
     """Said before the first batch, and not at the end of the first epoch."""
-    net = network(text(TWO.format("")).replace("batch = 8", f"batch = {batch}"))
+    net = network(text(TWO.format(rule)).replace("batch = 8", f"batch = {batch}"))
+    before = {name: np.array(value) for name, value in net.weights.items()}
     with pytest.raises(SnnError) as raised:
         net.train(images(samples, 6), np.zeros((samples, 3)))
+    for name, value in before.items():
+        assert np.array_equal(net.weights[name], value), name
     assert raised.value.diagnostics[0].code == "E778"
     assert raised.value.diagnostics[0].span is not None
 
@@ -635,6 +643,7 @@ def test_one_sample_with_several_numbers() -> None:
     y = np.zeros((1, 3))
     assert network(convolved("")).grad(images(1, 50).reshape(1, 2, 5, 5), y)[0] > 0
     assert network(text(TWO.format("over = time"))).grad(images(1, 6, 7), y)[0] > 0
+    assert network(text(TWO.format("over = time"))).train(images(9, 6, 7), np.zeros((9, 3)), epochs=1).epochs
     for more in ("", "checkpoint = 3"):
         with pytest.raises(SnnError, match="E778"):
             network(text(TWO.format("over = time"), more=more)).grad(images(1, 6), y)

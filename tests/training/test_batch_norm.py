@@ -420,6 +420,37 @@ def test_resumed_and_best(tmp_path: Path) -> None:
     assert whole.evaluate(x, y)["loss"] != pytest.approx(wanted.test_loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_resumed_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Any) -> None:
+    """Stopped in the middle of the second epoch: running statistics are where they were."""
+    pytest.importorskip("safetensors")
+    from snnlang.runtime import training
+
+    class Stopped(Exception):
+        pass
+
+    monkeypatch.setattr(training, "PERIOD", 0.0)  # a checkpoint after every batch
+    x, y = images(30, 6), np.random.default_rng(2).normal(size=(30, 3))
+    whole = network(text(TWO.format("")), target=target)
+    whole.train(x, y, epochs=3)
+    do, left = training.Trainer._one_batch, [6]
+
+    def stops(self: Any, *batch: Any) -> None:
+        if not left[0]:
+            raise Stopped
+        left[0] -= 1
+        do(self, *batch)
+
+    monkeypatch.setattr(training.Trainer, "_one_batch", stops)
+    with pytest.raises(Stopped):
+        network(text(TWO.format("")), target=target).train(x, y, epochs=3, out=tmp_path)
+    monkeypatch.setattr(training.Trainer, "_one_batch", do)
+    again = network(text(TWO.format("")), target=target)
+    again.train(x, y, epochs=3, out=tmp_path, resume=True)
+    for name, value in whole.weights.items():
+        assert np.array_equal(value, again.weights[name]), name
+
+
 def test_frozen() -> None:
     """By the population behind the stage; what is frozen stays as it begins, and is not kept."""
     pytest.importorskip("safetensors")

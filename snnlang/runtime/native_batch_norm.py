@@ -1,4 +1,4 @@
-"""Batch normalisation compiled for the processor: what :class:`snnlang.runtime.batch_norm.ArrayWork` does, in one pass over memory each.
+"""Batch normalisation compiled for the processor: sums and maps of :mod:`snnlang.runtime.batch_norm_work`, each in one pass.
 
 Sums are shared out between threads by channels, everything else by rows, so that every bit is the same for any number of them.
 """

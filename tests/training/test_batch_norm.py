@@ -13,7 +13,8 @@ import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.model.network import BatchNorm
 from snnlang.runtime import cuda_shim
-from snnlang.runtime.batch_norm import ArrayWork, Normaliser, Stage, work_of
+from snnlang.runtime.batch_norm import Normaliser, Stage
+from snnlang.runtime.batch_norm_work import ArrayWork, work_of
 from snnlang.runtime.compiler import find
 from snnlang.runtime.learning_arrays import HostArrays
 

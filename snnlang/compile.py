@@ -344,16 +344,10 @@ def plan_training(experiment: Experiment, precision: Precision = "single") -> Pl
 
 
 def refuse_unbuilt(experiment: Experiment) -> None:
-    """What parses and checks, but only a later version runs: batch stages of training, structural plasticity."""
+    """What parses and checks, but only a later version runs: structural plasticity."""
     from snnlang.model.check import cannot_run_model
 
     found: list[Diagnostic] = []
-    for word, span in experiment.network.batch_stages:
-        found.append(
-            Diagnostic(
-                "E793", f"`{word}` cannot run yet", span, "checked, not run", help=("take it away to simulate the network",)
-            )
-        )
     for projection in experiment.network.projections:
         if projection.synapse is not None:
             found += cannot_run_model(projection.synapse)

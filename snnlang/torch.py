@@ -78,6 +78,8 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
             self.names[name] = one.name
             view = learner.parameters[one.start : one.stop].reshape(one.shape)
             self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(view)))
+        for measured, value in learner.measured().items():  # running statistics move on in training, as those of PyTorch do
+            self.register_buffer(_identifier(measured, {**self.names, **self._buffers}), torch.from_numpy(value))
         self._engines: dict[tuple[frozenset[str], bool], Engine] = {}
         self.turn = 0  # counts forward passes: whose memory an engine holds
         self._seen: Values = learner.parameters.copy()
@@ -156,14 +158,16 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
     # --- passes -------------------------------------------------------------------------------------------------------
 
-    def run(self, given: Mapping[str, Values], keep: bool, sample: int) -> tuple[Engine, tuple[Values, ...]]:
-        """One forward pass and its engine; ``keep`` for a backward pass to come."""
+    def run(self, given: Mapping[str, Values], keep: bool, sample: int, training: bool) -> tuple[Engine, tuple[Values, ...]]:
+        """One forward pass and its engine; ``keep`` for a backward pass to come, ``training`` with dropout and statistics of the batch."""
         arrays, once = self.net.learner.inputs(given)
         key = (once, keep)
         if key not in self._engines:
             self._engines[key] = self.net.learner.make_engine(self.readouts, once, keep)
         engine = self._engines[key]
-        made = engine.forward(arrays, keep=keep, sample=sample)
+        batch = next(iter(given.values())).shape[0]
+        self.net.learner.masks(batch if training else None, sample)
+        made = engine.forward(arrays, keep=keep, sample=sample, training=training)
         return engine, tuple(made[readout.label] for readout in self.readouts)
 
     def turned(self, value: Values) -> Values:
@@ -181,9 +185,9 @@ class _Passes(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         learner, count = of.net.learner, len(of.inputs)
         given = {name: tensor.detach().numpy() for name, tensor in zip(of.inputs, tensors)}
         keep = enabled and any(ctx.needs_input_grad)
-        ctx.of, ctx.count, ctx.sample = of, count, learner.samples
+        ctx.of, ctx.count, ctx.sample, ctx.training = of, count, learner.samples, of.training
         with of.borrowed(tensors[count:]):
-            ctx.engine, made = of.run(given, keep, learner.samples)
+            ctx.engine, made = of.run(given, keep, learner.samples, of.training)
         if keep:
             learner.samples += next(iter(given.values())).shape[0]
             of.turn += 1
@@ -201,9 +205,13 @@ class _Passes(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         with of.borrowed(tensors[count:]):
             if ctx.turn != of.turn:  # another forward pass came between: this one goes again
                 given = {name: tensor.detach().numpy() for name, tensor in zip(of.inputs, tensors)}
-                engine, _ = of.run(given, True, ctx.sample)
+                running = {name: value.copy() for name, value in learner.measured().items()}
+                engine, _ = of.run(given, True, ctx.sample, ctx.training)
+                for name, value in learner.measured().items():  # they moved on when it went first
+                    value[...] = running[name]
                 of.turn += 1
                 ctx.turn = of.turn
+            learner.masks(tensors[0].shape[0] if ctx.training else None, ctx.sample)
             engine.want_inputs = any(wanted)
             bars = {
                 readout.label: np.ascontiguousarray(of.turned(adjoint.detach().numpy()), learner.real)

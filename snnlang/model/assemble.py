@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from snnlang.diagnostics import Collector, Label, Span
+from snnlang.model import batch_norm
 from snnlang.model.connect import Joined, Joiner, Tie
 from snnlang.model.evaluate import evaluate
 from snnlang.model.flatten import Flattener
@@ -162,6 +163,7 @@ def assemble(opened: Opened, clock: Clock, extra: Mapping[str, Mapping[str, tree
                 opened.weight_units[path] = found.weight_unit
     projections = _tie(joined, opened)
     _check_settle(projections, collector)
+    batch_norm.refuse(joined, collector)
     inputs = [NetworkInput(path, draft.shape, ONE, span=draft.span) for path, draft in opened.inputs.items() if draft.shape is not None]
     bindings = [
         (name, item.link) for item in joined for name in item.projection.bindings.values() if "." not in name and name not in opened.inputs
@@ -176,7 +178,7 @@ def assemble(opened: Opened, clock: Clock, extra: Mapping[str, Mapping[str, tree
                 )
     outputs = tuple(opened.frame.prefix + name for name in opened.frame.outputs)
     network = (
-        Network(opened.frame.name, tuple(populations), tuple(inputs), tuple(projections), outputs, tuple(opened.flattener.batch_stages))
+        Network(opened.frame.name, tuple(populations), tuple(inputs), tuple(projections), outputs)
         if complete and not collector.has_errors
         else None
     )

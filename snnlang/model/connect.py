@@ -162,6 +162,7 @@ class Joiner:
             None,
             read.bias or self._bias(options, reader),
             dropout=link.dropout,
+            batch_norm=link.batch_norm,
             span=link.span,
         )
         return Joined(projection, link, tie, weight_unit)

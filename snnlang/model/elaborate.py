@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from snnlang.diagnostics import Collector, Source, Span
+from snnlang.model import batch_norm
 from snnlang.model.assemble import Opened, assemble, counts_steps, has_time_scale, open_network, unused, warn_unused
 from snnlang.model.experiment import ExperimentReader
 from snnlang.model.flatten import Flattener
@@ -83,7 +84,7 @@ def elaborate(program: Program, experiment: str | None = None, overrides: Overri
         raise AssertionError("an experiment was lost without a diagnostic")
     if overrides is not None and overrides.weights is not None and result.training is None:
         result = with_weights(result, overrides.weights)
-    return replace(result, warnings=tuple(collector.sorted()))
+    return replace(result, warnings=(*collector.sorted(), *batch_norm.unused(result)))
 
 
 def choose(program: Program, name: str | None, collector: Collector) -> tree.Experiment | None:

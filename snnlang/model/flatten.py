@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from snnlang.diagnostics import Collector, Label, Span
+from snnlang.model import batch_norm
+from snnlang.model.batch_norm import Norms
 from snnlang.model.expression import Constant
 from snnlang.model.frame import (
     Finder,
@@ -36,12 +38,11 @@ from snnlang.syntax import tree
 
 @dataclass
 class Flattener:
-    """Collects links and batch stages of a network and all its blocks."""
+    """Collects the links of a network and all its blocks."""
 
     collector: Collector
     lost: frozenset[str] = frozenset()
     links: list[Link] = field(default_factory=list)
-    batch_stages: list[tuple[str, Span | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.finder = Finder(self.collector)
@@ -378,13 +379,19 @@ class Flattener:
         current: Place | None = None
         pending: list[tuple[PatternCall, tuple[tree.Argument, ...]]] = []
         lost = False  # a stage before this one was not understood
-        drops = _Drops()
+        drops, norms = _Drops(), Norms()
         for number, stage in enumerate(line.stages):
             function, arguments = _called(stage.value)
             word = function.id if isinstance(function, tree.Name) else ""
             if stage.name is None and word not in frame.members and word in BATCH_STAGES:
-                value = self._batch_stage(stage, word, arguments, frame)
-                if word == "dropout" and value is not None:
+                given = self._batch_stage(stage, word, arguments, frame)
+                if word == "batch_norm":
+                    read = batch_norm.read(given, stage.span, Reader(frame.names, self.collector))
+                    lost = not norms.take(read, pending, self.collector) or lost
+                    continue
+                norms.dropped(stage.span, self.collector)
+                value = self._probability(given["p"], frame) if "p" in given else None
+                if value is not None:
                     self._drop(drops, value, stage.span, current is None, pending)
                 continue
             if stage.name is None and word not in frame.members and word in PATTERNS:
@@ -397,7 +404,10 @@ class Flattener:
                         help="put an input or a population first: `image -> dense(10) -> …`",
                     )
                     lost = True
-                if pending and pending[-1][0].kind not in PASSING:
+                if norms.stage is not None and not lost:
+                    norms.left(self.collector, word)
+                    lost = True
+                elif pending and pending[-1][0].kind not in PASSING and not lost:
                     before = pending[-1][0]
                     self.collector.error(
                         "E530",
@@ -413,12 +423,15 @@ class Flattener:
             found = self._chain_node(stage, word, frame)
             if found is None or lost or (number > 0 and current is None):
                 current, pending, lost = (self._source(found, stage.span) if found is not None else None, [], found is None)
+                drops, norms = _Drops(), Norms()
                 continue
             if current is not None:
-                self._chain_link(current, found, pending, stage, frame, drops)
-            current, pending, drops = self._source(found, stage.span), [], _Drops()
+                self._chain_link(current, found, pending, stage, frame, drops, norms)
+            current, pending, drops, norms = self._source(found, stage.span), [], _Drops(), Norms()
             lost = current is None
-        if pending and not lost:
+        if norms.stage is not None and not lost and (current is None or pending):
+            norms.left(self.collector, "the end of a chain")
+        elif pending and not lost:
             self.collector.error(
                 "E530",
                 f"the chain ends in the pattern {pending[-1][0].kind}",
@@ -487,6 +500,7 @@ class Flattener:
         stage: tree.Stage,
         frame: Frame,
         drops: _Drops,
+        norms: Norms,
     ) -> None:
         post = self._target(found, stage.span, frame)
         if post is None:
@@ -496,6 +510,8 @@ class Flattener:
                 "E760", "dropout before the input of a block", drops.span, "cannot stand here", help="put it into the block"
             )
             return
+        if isinstance(post.draft, InputDraft):
+            norms.left(self.collector, "the input of a block")
         carried = 0.0
         for position, (pattern, _options) in enumerate(pending[:-1]):
             carried = _either(carried, drops.sent.get(position, 0.0))
@@ -525,7 +541,9 @@ class Flattener:
             return
         span = pattern.span.to(stage.span)
         dropout = (carried, drops.arrived)
-        self.links.append(Link(frame, None, pre, post, pattern, None, options, span, in_chain=True, dropout=dropout))
+        self.links.append(
+            Link(frame, None, pre, post, pattern, None, options, span, in_chain=True, dropout=dropout, batch_norm=norms.stage)
+        )
 
     def _relay(self, pre: Place, pattern: PatternCall, frame: Frame, dropout: float = 0.0) -> Place:
         """The source after a pool or flatten: a new internal population, or the same neurons in one row."""
@@ -545,9 +563,10 @@ class Flattener:
         self.links.append(Link(frame, None, pre, place, pattern, None, (), pattern.span, dropout=(dropout, 0.0)))
         return place
 
-    def _batch_stage(self, stage: tree.Stage, word: str, arguments: tuple[tree.Argument, ...], frame: Frame) -> float | None:
-        """Checks a stage of training; the probability of a dropout, None where it was not understood."""
-        probability: float | None = None
+    def _batch_stage(
+        self, stage: tree.Stage, word: str, arguments: tuple[tree.Argument, ...], frame: Frame
+    ) -> dict[str, tree.Argument]:
+        """The options of a stage of training by name; those that are not known or missing are reported."""
         known = {option.name: option for option in BATCH_STAGES[word]}
         order = list(known)
         given: dict[str, tree.Argument] = {}
@@ -563,23 +582,23 @@ class Flattener:
                 )
                 continue
             given[name] = argument
-            if known[name].kind == "probability":
-                value = Reader(frame.names, self.collector).number(argument.value, ONE, f"the option `{name}` of {word}")
-                if value is not None and not 0 <= value < 1:
-                    self.collector.error(
-                        "E513",
-                        f"the probability of {word} lies between 0 and 1, and this is {value:g}",
-                        argument.value.span,
-                        help="give a number such as 0.5",
-                    )
-                    value = None
-                probability = value
         for option in known.values():
             if option.required and option.name not in given:
                 self.collector.error("E512", f"{word} needs `{option.name}`", stage.span, help=f"write `{word}({option.name} = …)`")
-        if word != "dropout":
-            self.batch_stages.append((word, stage.span))
-        return probability
+        return given
+
+    def _probability(self, argument: tree.Argument, frame: Frame) -> float | None:
+        """With which probability a dropout leaves something out; None where that was not understood."""
+        value = Reader(frame.names, self.collector).number(argument.value, ONE, "the option `p` of dropout")
+        if value is not None and not 0 <= value < 1:
+            self.collector.error(
+                "E513",
+                f"the probability of dropout lies between 0 and 1, and this is {value:g}",
+                argument.value.span,
+                help="give a number such as 0.5",
+            )
+            return None
+        return value
 
 
 @dataclass

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from snnlang.diagnostics import Collector, Label, Span
 from snnlang.model.model import Neuron, Scope
+from snnlang.model.network import BatchNorm
 from snnlang.model.patterns import Shape, show, size
 from snnlang.model.suggest import help_for, listing
 from snnlang.model.symbols import Names
@@ -119,6 +120,7 @@ class Link:
     span: Span
     in_chain: bool = False
     dropout: tuple[float, float] = (0.0, 0.0)  # of what is sent, of what arrives
+    batch_norm: BatchNorm | None = None
 
 
 def source_of(place: Place) -> Place:

@@ -115,6 +115,20 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchNorm:
+    """A ``batch_norm`` stage behind a connection: ``gain*scale*(x - mean)/sqrt(variance + epsilon) + shift``, of each channel or neuron.
+
+    ``over_time``: statistics of all steps together, else of each step alone. ``momentum`` is the weight of a batch in the running ones.
+    """
+
+    over_time: bool
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    scale: float = 1.0
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
     """One connection from one source to one target.
 
@@ -127,6 +141,7 @@ class Projection:
     (None: 0).
     ``delay``/``dendritic`` are expressions per synapse in ms; None is no delay. ``settle`` is the greatest number of iterations.
     ``dropout`` is the probability with which training leaves out a value that is sent, and one that arrives, for a whole presentation.
+    ``batch_norm`` normalises what the connection delivers, in training; trained numbers of it become weights and biases of a simulation.
     """
 
     path: str
@@ -145,22 +160,19 @@ class Projection:
     bias: bool = False
     biases: ArrayValue | None = None
     dropout: tuple[float, float] = (0.0, 0.0)
+    batch_norm: BatchNorm | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A flat network: populations, inputs and projections in written order; ``outputs`` names paths.
-
-    ``batch_stages`` lists stages that cannot run yet (``batch_norm``), each with its place.
-    """
+    """A flat network: populations, inputs and projections in written order; ``outputs`` names paths."""
 
     name: str
     populations: tuple[Population, ...]
     inputs: tuple[NetworkInput, ...]
     projections: tuple[Projection, ...]
     outputs: tuple[str, ...]
-    batch_stages: tuple[tuple[str, Span | None], ...] = ()
 
     def population(self, path: str) -> Population:
         return next(p for p in self.populations if p.path == path)

@@ -60,7 +60,7 @@ PATTERNS: dict[PatternKind, tuple[Option, ...]] = {
 PASSING: tuple[PatternKind, ...] = ("avg_pool", "max_pool", "flatten")
 #: Stages of a chain that only training runs, with their options.
 BATCH_STAGES: dict[str, tuple[Option, ...]] = {
-    "batch_norm": (Option("over", "axes"), Option("momentum", "value"), Option("epsilon", "value")),
+    "batch_norm": (Option("over", "axes"), Option("momentum", "value"), Option("epsilon", "value"), Option("scale", "value")),
     "dropout": (Option("p", "probability", required=True),),
 }
 

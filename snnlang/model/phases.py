@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnlang.model.assemble import Opened
+from snnlang.model.batch_norm import LEARNT
 from snnlang.model.loaders import LOADERS, LoaderOption
 from snnlang.model.network import Phase
 from snnlang.model.recording import find_target
@@ -75,6 +76,14 @@ class PhaseReader:
             weights, known = [], [state.name for state in target.model.states]
             if training:
                 known += [param.name for param in target.model.params if param.trainable]
+                norms = [
+                    path
+                    for link, path in zip(self.opened.flattener.links, self.opened.paths, strict=True)
+                    if link.batch_norm is not None and link.post.draft.path == target.path
+                ]
+                if norms and target.name in LEARNT and target.name not in known:
+                    return [(path, str(target.name)) for path in norms]
+                known += LEARNT if norms else ()
         else:
             collector.error(
                 "E619", f"`{target.path}` is an input: it has nothing to freeze", expr.span, "not a state", help="freeze states and weights"

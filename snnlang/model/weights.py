@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from snnlang.diagnostics import Diagnostic, SnnError
 from snnlang.frozen import dataclass
+from snnlang.model.batch_norm import folded
 from snnlang.model.expression import Constant
 from snnlang.model.model import Param, State
 from snnlang.model.network import ArrayValue, Experiment, Population, Projection, Value
@@ -47,6 +48,7 @@ def with_weights(experiment: Experiment, weights: Weights) -> Experiment:
     network, taken = experiment.network, set[str]()
     populations = tuple(_population(p, found, taken, problems) for p in network.populations)
     projections = tuple(_projection(p, found, taken, problems) for p in network.projections)
+    projections = tuple(p if p.batch_norm is None else folded(p, found, taken, problems) for p in projections)
     problems += [f"`{name}` is not in the network" for name in found if name not in taken]
     for one in network.projections:
         missing = one.weight is None and one.synapse is None and one.tied is None and one.pattern.kind not in PLAIN

@@ -23,8 +23,10 @@ from snnlang.codegen.slopes import Coefficients
 from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
 from snnlang.model import expression as e
+from snnlang.model.batch_norm import LEARNT, MEASURED, channels
 from snnlang.model.model import Param, State
-from snnlang.model.network import Experiment, Projection
+from snnlang.model.network import BatchNorm, Experiment, Projection
+from snnlang.runtime.batch_norm import Stage, alone
 from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
@@ -84,6 +86,7 @@ class Learner:
         self.values: dict[str, Values] = {name: self._read(name) for name in plan.arrays}
         self.initial = dict(self.values)
         self.products: dict[str, Product] = {}
+        self.stages: dict[str, Stage] = {}  # batch normalisations by link
         self._choose()
         self.loss = LossFunction(self.training.loss, self.training.steps, plan.dt, self._classes())
         self.readouts = self._readouts(readouts)
@@ -117,12 +120,14 @@ class Learner:
                 product, shape = product_of(link, connectivity, plan, self._device, native)
                 self.products[link.name] = self._dropped(product, connectivity, projections)
                 owner, variable = connectivity.owner, "w"
+                projection = projections.get(owner)
+                if projection is not None and projection.batch_norm is not None:
+                    chosen += self._normalised(link, projection, projection.batch_norm, frozen)
                 if not link.weight:
                     continue
                 self._expand(link, shape)
                 if not self.products[link.name].trained:
                     continue
-                projection = projections.get(owner)
                 if projection is not None and projection.weight is None and projection.synapse is None:
                     if projection.pattern.kind in ("one_to_one", "avg_pool", "max_pool", "flatten"):
                         continue
@@ -183,26 +188,60 @@ class Learner:
                 if product is not None:
                     self.products[name] = self.arrays.product(name, product)
 
+    def _normalised(
+        self, link: Link, projection: Projection, rule: BatchNorm, frozen: set[tuple[str, str]]
+    ) -> list[tuple[str, str, float | None, float | None]]:
+        """The batch normalisation of a connection: its numbers, and which of them are trained."""
+        if rule.over_time and any(link in layer.links for layer in self.layers.layers):
+            raise error(
+                "E777",
+                f"batch_norm over time of `{projection.path}`, which is on a cycle",
+                rule.span,
+                "needs all steps before the first one goes on",
+                help=(
+                    "leave `over = time` out: then each step is normalised by itself",
+                    "or put it behind a connection outside of the cycle",
+                ),
+            )
+        count = channels(projection)
+        names = [f"{projection.path}.{variable}" for variable in (*LEARNT, *MEASURED)]
+        for name, start in zip(names, (1.0, 0.0, 0.0, 1.0), strict=True):
+            self.values[name] = np.full(count, start, self.real)
+        gain, shift, mean, variance = names
+        self.stages[link.name] = Stage(
+            projection.path, rule, count, projection.post.size // count, gain, shift, mean, variance
+        )
+        return [
+            (name, name, None, None)
+            for name, variable in zip(names, LEARNT)
+            if (projection.path, variable) not in frozen
+        ]
+
+    def refuse_one_sample(self, shape: tuple[int, ...]) -> None:
+        """Raise E778 where a batch of one sample of this shape leaves a batch normalisation with one number."""
+        sizes = {described.path: described.size for described in self.experiment.network.inputs}
+        once = frozenset(path for path, size in sizes.items() if size == int(np.prod(shape, dtype=np.int64)))
+        for link, stage in self.stages.items():
+            several = stage.rule.over_time and self.training.steps > 1 and not self.engine(once, True).is_still(link)
+            if stage.places == 1 and not several:
+                raise alone(stage)
+
     def _dropped(self, product: Product, c: Connectivity, projections: Mapping[str, Projection]) -> Product:
         """The product with the dropout of its connection."""
         projection = projections.get(c.owner)
         if projection is None or not any(projection.dropout):
             return product
-        if self.arrays.apart:
-            raise error(
-                "E761", "dropout cannot run on the target cuda yet", projection.span, "left out here", help="train with --target c"
-            )
         sizes = (c.pre_size, c.post_size)
         return Dropped(product, c.owner, self.experiment.seed, projection.dropout, sizes, self.real)
 
-    def _masks(self, batch: int | None) -> None:
-        """Draw the masks of dropouts for the next samples; None: leave nothing out."""
+    def masks(self, batch: int | None, sample: int) -> None:
+        """Draw the masks of dropouts for ``batch`` samples from this one on; None: leave nothing out."""
         for product in self.products.values():
             if isinstance(product, Dropped):
                 if batch is None:
                     product.clear()
                 else:
-                    product.draw(self.samples, batch)
+                    product.draw(sample, batch)
 
     def _tied(self, link: Link, own: Connectivity, transposed: bool) -> Product:
         if not transposed or own.kind == "one_to_one":
@@ -293,14 +332,29 @@ class Learner:
         """Every trained array by its name, as views; on a device its arrays."""
         return {one.name: self.parameters[one.start : one.stop].reshape(one.shape) for one in self.trained}
 
+    def measured(self) -> dict[str, Values]:
+        """The running statistics of batch normalisations by their names, likewise: kept with what is trained."""
+        return {name: self.values[name] for stage in self.stages.values() for name in (stage.mean, stage.variance)}
+
     def held(self) -> dict[str, Values]:
-        """The same on the host: what is written into them counts after :meth:`put`."""
-        return downloaded(self.arrays, self.named())
+        """All of it on the host: what is written there counts after :meth:`put`."""
+        return downloaded(self.arrays, {**self.named(), **self.measured()})
+
+    def snapshot(self) -> dict[str, Values]:
+        """What is trained and measured, copied where it lies, for :meth:`restore`."""
+        return {"": self.parameters.copy(), **{name: value.copy() for name, value in self.measured().items()}}
+
+    def restore(self, snapshot: Mapping[str, Values]) -> None:
+        """Go back to a snapshot."""
+        self.parameters[...] = snapshot[""]
+        for name, value in self.measured().items():
+            value[...] = snapshot[name]
+        self.refresh()
 
     def put(self, held: Mapping[str, Values]) -> None:
         """Take over what :meth:`held` gave, and compute what depends on it."""
         if self.arrays.apart:
-            for name, view in self.named().items():
+            for name, view in {**self.named(), **self.measured()}.items():
                 view[...] = self.arrays.up(held[name])
         self.refresh()
 
@@ -382,6 +436,7 @@ class Learner:
             self._trained_parameters,
             dict(self._gradient_views),
             self._trained_states,
+            self.stages,
         )
         return Engine(
             self.layers,
@@ -459,8 +514,8 @@ class Learner:
             given, once = self.inputs(x)
             batch = next(iter(x.values())).shape[0]
             engine = self.engine(once, keep or (once, True) in self._engines)
-            self._masks(batch if keep else None)
-            made = downloaded(self.arrays, engine.forward(given, keep=keep, sample=self.samples))
+            self.masks(batch if keep else None, self.samples)
+            made = downloaded(self.arrays, engine.forward(given, keep=keep, sample=self.samples, training=keep))
         if keep:
             self.samples += batch
         return made
@@ -468,7 +523,7 @@ class Learner:
     def rates(self, x: Mapping[str, Values]) -> dict[str, float]:
         """Spikes per neuron and step of every population that fires, on one batch."""
         given, once = self.inputs(x)
-        self._masks(None)
+        self.masks(None, 0)
         key = (once, False)
         if key not in self._monitors:
             steps = self.training.steps
@@ -524,8 +579,8 @@ class Learner:
             given, once = self.inputs(x)
             batch = next(iter(x.values())).shape[0]
             engine = self.engine(once, True)
-            self._masks(batch)
-            readouts = downloaded(self.arrays, engine.forward(given, sample=self.samples))
+            self.masks(batch, self.samples)
+            readouts = downloaded(self.arrays, engine.forward(given, sample=self.samples, training=True))
             self.samples += batch
             outcome = self.compare(readouts, columns)
             self.backward(engine, outcome.adjoints)

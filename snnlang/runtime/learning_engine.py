@@ -21,7 +21,8 @@ from snnlang.codegen.cell import Cell
 from snnlang.codegen.learning_plan import Layer, LearningPlan, Link
 from snnlang.codegen.passes import KEPT, OUT, Passes, passes
 from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, forward_slots
-from snnlang.frozen import dataclass
+from snnlang.frozen import dataclass, field
+from snnlang.runtime.batch_norm import Normalisers, Stage
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.pass_runner import Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
 from snnlang.runtime.products import Dense, Product
@@ -56,6 +57,7 @@ class Wiring:
     trained_parameters: frozenset[str]
     gradients: Mapping[str, Values]
     trained_states: frozenset[str] = frozenset()
+    stages: Mapping[str, Stage] = field(default_factory=dict)  # batch normalisations by link
 
 
 class _CellRun:
@@ -125,6 +127,9 @@ class Engine:
         self.once = once
         self.real = np.dtype(np.float32 if self.plan.precision == "single" else np.float64)
         self.gradients: dict[str, Values] = {}
+        self._norms = Normalisers(wiring.stages, wiring.values, self.arrays, self.real)
+        self._until: int | None = None  # the layer after which a pass that only gathers statistics ends
+        self._fresh = True  # the last segment is as the forward pass left it
         self.products_seconds = 0.0
         self._links = self._folded()
         self._into: dict[str, list[Link]] = {}
@@ -180,6 +185,8 @@ class Engine:
                 continue
             links = [link for link in self.learning.links if link.after == path]
             taken = {(r.population, r.output) for r in self.readouts}
+            if any(link.name in self._norms for link in links):
+                continue
             if any(link.lag or link.pool or (link.before, link.source) in taken for link in links):
                 continue
             if any((link.before, link.source) in shared for link in links if link.kind != "bias"):
@@ -299,7 +306,9 @@ class Engine:
         """Cycles that are called as wholes, by their first population."""
         found: dict[str, Cycle] = {}
         for layer in self._layers:
-            if layer.links and all(self.arrays.fuses(self.wiring.products[link.name]) for link in layer.links):
+            if layer.links and all(
+                self.arrays.fuses(self.wiring.products[link.name]) and link.name not in self._norms for link in layer.links
+            ):
                 number = {path: place for place, path in enumerate(layer.cells)}
                 names = tuple(self._runs[path].name for path in layer.cells)  # type: ignore[attr-defined]
                 links = tuple((number[link.before], number[link.after]) for link in layer.links)
@@ -317,7 +326,7 @@ class Engine:
             rows += 2 * sum(each if "each" in modes else run.cell.size for modes in run.input_modes.values())
             rows += sum(run.cell.size for slot in slots if slot.kind in ("carried", "once", "sum"))
         rows += sum(self.steps * self._runs[r.population].cell.size for r in self.readouts if r.label in self._collected)
-        return rows * batch * self.real.itemsize
+        return rows * batch * self.real.itemsize + self._norms.bytes(self.segment, batch)
 
     # --- buffers ------------------------------------------------------------------------------------------------------
 
@@ -356,13 +365,16 @@ class Engine:
 
     def buffer_bytes(self) -> int:
         """Bytes of all arrays that the passes so far asked for."""
-        return sum(buffer.nbytes for buffer in self._buffers.values())
+        return sum(buffer.nbytes for buffer in self._buffers.values()) + self._norms.held()
 
     # --- forward ------------------------------------------------------------------------------------------------------
 
-    def forward(self, inputs: Mapping[str, Values], *, keep: bool = True, sample: int = 0) -> dict[str, Values]:
+    def forward(
+        self, inputs: Mapping[str, Values], *, keep: bool = True, sample: int = 0, training: bool = False
+    ) -> dict[str, Values]:
         """All steps; the readouts by label. ``keep`` False: nothing is kept for a backward pass. ``sample`` numbers the first
-        sample since training began, so that draws differ between batches."""
+        sample since training began, so that draws differ between batches. ``training``: batch normalisations use the statistics of
+        this batch, and their running ones move on."""
         batch = self._size_of(inputs)
         if batch != self._batch:
             self._buffers = {}
@@ -370,6 +382,11 @@ class Engine:
             self.arrays.require(self.memory(batch))
         self._inputs, self._sample = dict(inputs), sample
         self._prepared.clear()
+        self._norms.begin(self.segment, batch, training)
+        segments = self._segments()
+        self._pooled = [] if len(segments) == 1 else self._norms.pooled(training, self._layers, self.is_still, self._links)
+        for layer, names in self._pooled:
+            self._gather_forward(layer, names)
         self._start()
         results: dict[str, Values] = {}
         for readout in self.readouts:
@@ -380,7 +397,6 @@ class Engine:
             elif readout.label in self._collected:
                 size = self._runs[readout.population].cell.size
                 results[readout.label] = self.xp.empty((self.steps, batch, size), self.real)
-        segments = self._segments()
         self._states: list[dict[str, Values]] = []
         for number, (first, last) in enumerate(segments):
             if number:
@@ -398,7 +414,26 @@ class Engine:
             elif readout.weights is not None:
                 weights = self._fixed(np.asarray(readout.weights, self.real))
                 results[readout.label] = self.xp.tensordot(weights, results[readout.label], 1)
+        self._norms.finish()
+        self._fresh = True
         return results
+
+    def _gather_forward(self, layer: int, names: Sequence[str]) -> None:
+        """All segments up to a layer, for statistics over time of what arrives there."""
+        self._norms.gather(names, "forward")
+        self._until = layer
+        self._start()
+        for number, (first, last) in enumerate(self._segments()):
+            if number:
+                self._move_heads()
+            self._forward_segment(first, last, False, None)
+        self._until = None
+        self._norms.settle(names)
+
+    def is_still(self, name: str) -> bool:
+        """Whether a connection delivers the same in every step."""
+        link = next(link for link in self._links if link.name == name)
+        return self._source_form(link) == "once" and not link.lag
 
     def _move_heads(self) -> None:
         """The last steps of a full segment stand before the next one."""
@@ -448,8 +483,10 @@ class Engine:
                     self._buffer(f"{run.path}/{output}@sum", self._batch, run.cell.size, zero=True)
 
     def _forward_segment(self, first: int, last: int, keep: bool, results: dict[str, Values] | None) -> None:
-        for layer in self._layers:
+        for number, layer in enumerate(self._layers):
             self._arrive(layer, first, last)
+            if number == self._until:
+                break
             if layer.links and layer.cells[0] in self._cycles:
                 self._cycle(layer, first, last, "forward" if keep else "infer")
             elif layer.links:
@@ -544,18 +581,20 @@ class Engine:
                     sent, still = self._rows(link, first, count)
                     mode: Mode = "once" if still else "each"
                     out = self._input(name, mode, run.cell.size)
-                    product = self.wiring.products[link.name]
                     rows = sent.reshape(-1, sent.shape[-1])
-                    product.forward(
-                        rows,
-                        self._weight(link),
-                        out[:count].reshape(rows.shape[0], -1) if not still else out,
-                        mode in started,
-                    )
+                    self._carry(link, rows, out[:count].reshape(rows.shape[0], -1) if not still else out, mode in started)
                     started.add(mode)
                 for mode in modes:
                     if mode not in started:
                         self._input(name, mode, run.cell.size)[...] = 0
+
+    def _carry(self, link: Link, sent: Values, out: Values, add: bool, at: int = 0) -> None:
+        """What a link delivers, from step ``at`` of the segment on."""
+        product = self.wiring.products[link.name]
+        if link.name in self._norms:
+            self._norms.forward(link.name, product, sent, self._weight(link), out, add, at)
+        else:
+            product.forward(sent, self._weight(link), out, add)
 
     def _arrive_inside(self, layer: Layer, path: str, at: int) -> None:
         """What a population receives in one step from those of its own cycle that had their turn, or had it in steps before."""
@@ -565,7 +604,7 @@ class Engine:
             signal = self._signal(link.before, link.source)
             out = self._input(link.target, "each", self._runs[link.after].cell.size)
             sent = signal[self._deepest + at - link.lag]
-            self.wiring.products[link.name].forward(sent, self._weight(link), out[at], True)
+            self._carry(link, sent, out[at], True, at)
 
     def _cell(self, run: _CellRun, origin: int, first: int, last: int, keep: bool) -> None:
         """Call a cell's forward pass for some steps of the segment that begins at ``origin``."""
@@ -614,6 +653,16 @@ class Engine:
 
         With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs.
         """
+        for layer, names in reversed(self._pooled):
+            self._norms.gather(names, "backward")
+            self._until = layer
+            self._go_back(adjoints)
+            self._until = None
+            self._norms.settle(names)
+        return self._go_back(adjoints)
+
+    def _go_back(self, adjoints: Mapping[str, Values]) -> dict[str, Values]:
+        """Once through all segments, from the last to the first."""
         self.gradients = {}
         self._empty.clear()
         for name in sorted(self.wiring.trained_weights | self.wiring.trained_parameters):
@@ -650,13 +699,16 @@ class Engine:
         segments = self._segments()
         for number in range(len(segments) - 1, -1, -1):
             first, last = segments[number]
-            if number < len(segments) - 1:
+            if number < len(segments) - 1 or not self._fresh:
+                until, self._until = self._until, None
                 for name, value in self._carried().items():
                     value[...] = self._states[number][name]
                 self._forward_segment(first, last, True, None)
+                self._until = until
             self._backward_segment(first, last, adjoints)
             if number == 0:
                 self._begin()
+            self._fresh = len(segments) == 1
             if self.truncate is not None:
                 for run in self._runs.values():
                     for name in run.passes.turned:
@@ -756,7 +808,8 @@ class Engine:
             else:
                 weights = self._fixed(np.asarray(readout.weights, self.real))[first:last]
                 bars[head : head + count] += weights[:, None, None] * adjoint
-        for layer in reversed(self._layers):
+        for number in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[number]
             for path in layer.cells:
                 for name, modes in self._runs[path].input_modes.items():
                     if "once" in modes:
@@ -772,6 +825,8 @@ class Engine:
                 for path in layer.cells:
                     self._turn(self._runs[path], first, first, last)
             self._leave(layer, first, count)
+            if number == self._until:
+                break
 
     def _turn_steps(self, layer: Layer, first: int, last: int) -> None:
         for step in range(last - 1, first - 1, -1):
@@ -835,11 +890,9 @@ class Engine:
         product, given = self.wiring.products[link.name], self._inputs[link.source]
         total = self.input_gradients[link.source]
         if self._form[link.source] == "once":
-            arrived = self._buffer(f"{link.target}@once{BAR}", self._batch, run.cell.size)
-            product.transpose(arrived, self._weight(link), total, True, given)
+            product.transpose(self._arrived(link, run, True, count), self._weight(link), total, True, given)
             return
-        arrived = self._input_bar(link.target, run)[:count]
-        rows = arrived.reshape(-1, run.cell.size)
+        rows = self._arrived(link, run, False, count)
         target = total[first : first + count].reshape(rows.shape[0], -1)
         sent = given[first : first + count].reshape(rows.shape[0], -1)
         product.transpose(rows, self._weight(link), target, True, sent)
@@ -914,6 +967,8 @@ class Engine:
 
     def _turn_inside(self, link: Link, at: int) -> None:
         arrived = self._input_bar(link.target, self._runs[link.after])[at]
+        if link.name in self._norms:
+            arrived = self._norms.turn(link.name, arrived, self.gradients, at)
         self._clear(link.before, link.source)
         target = self._bar(link.before, link.source)[self._deepest + at - link.lag]
         sent = self._signal(link.before, link.source)[self._deepest + at - link.lag]
@@ -931,12 +986,17 @@ class Engine:
             )
             return
         sent, still = self._rows(link, first, count)
-        if still:
-            arrived = self._buffer(f"{link.target}@once{BAR}", self._batch, size)
-        else:
-            arrived = self._input_bar(link.target, self._runs[link.after])[:count]
-        rows = arrived.reshape(-1, size)
+        rows = self._arrived(link, self._runs[link.after], still, count)
         self._add_gradient(link, sent.reshape(rows.shape[0], -1), rows)
+
+    def _arrived(self, link: Link, run: _CellRun, still: bool, count: int) -> Values:
+        """The adjoint of what a link delivered, (rows, size)."""
+        size = run.cell.size
+        if link.name in self._norms:
+            return self._norms.turned(link.name, self._batch if still else count * self._batch)
+        if still:
+            return self._buffer(f"{link.target}@once{BAR}", self._batch, size)
+        return self._input_bar(link.target, run)[:count].reshape(-1, size)
 
     def _leave(self, layer: Layer, first: int, count: int) -> None:
         """From the adjoints of a layer's inputs to those of weights and of what was sent from outside."""
@@ -947,6 +1007,11 @@ class Engine:
                 for link in self._into.get(name, ()):
                     if link.name in inside:
                         continue
+                    if link.name in self._norms:
+                        still = self._rows(link, first, count)[1]
+                        bars = self._buffer(f"{name}@once{BAR}", self._batch, run.cell.size)
+                        bars = bars if still else self._input_bar(name, run)[:count].reshape(-1, run.cell.size)
+                        self._norms.turn(link.name, bars, self.gradients)
                     self._weigh(link, first, count)
                     if self.want_inputs and link.kind != "bias" and link.before in self.learning.inputs:
                         self._leave_network(link, run, first, count)
@@ -955,7 +1020,7 @@ class Engine:
                     source = self._runs[link.before]
                     product = self.wiring.products[link.name]
                     if source.still and not link.lag:
-                        arrived = self._buffer(f"{name}@once{BAR}", self._batch, run.cell.size)
+                        arrived = self._arrived(link, run, True, count)
                         self._clear(link.before, link.source)
                         product.transpose(
                             arrived,
@@ -965,10 +1030,9 @@ class Engine:
                             self._signal(link.before, link.source)[self._deepest],
                         )
                         continue
-                    arrived = self._input_bar(name, run)[:count]
                     begin = self._deepest - link.lag
                     target = self._bar(link.before, link.source)[begin : begin + count]
-                    rows = arrived.reshape(-1, run.cell.size)
+                    rows = self._arrived(link, run, False, count)
                     sent = self._signal(link.before, link.source)[begin : begin + count].reshape(rows.shape[0], -1)
                     add = (link.before, link.source) not in self._blank
                     self._blank.discard((link.before, link.source))

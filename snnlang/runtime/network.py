@@ -81,9 +81,9 @@ class Network:
 
     @property
     def weights(self) -> dict[str, Values]:
-        """Every trained array by its name; writing into them changes the network. On target cuda they are CuPy's, which other libraries
-        share through DLPack (``torch.from_dlpack(net.weights[name])``)."""
-        return self.learner.named()
+        """Every trained array by its name, and the running statistics of batch normalisations; writing into them changes the network.
+        On target cuda they are CuPy's, which other libraries share through DLPack (``torch.from_dlpack(net.weights[name])``)."""
+        return {**self.learner.named(), **self.learner.measured()}
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

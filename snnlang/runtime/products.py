@@ -6,6 +6,8 @@ the flat array that the plan has (one number per synapse, per shared weight, or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -199,6 +201,14 @@ class Dropped:
         self.trained = inner.trained
         self._bases = [bases(key_of(seed, path, f"dropout {side}"), size) for side, size in zip(("sent", "arrived"), sizes, strict=True)]
         self.masks: list[Values | None] = [None, None]
+        self._empty: Any = np.empty
+        self._up: Any = np.asarray
+
+    def on(self, inner: Product, xp: Any, up: Callable[[Values], Values]) -> Dropped:
+        """The same where the arrays of ``xp`` are: masks are drawn on the host, so that they are those of every target, and go ``up``."""
+        made = copy(self)
+        made.inner, made._empty, made._up, made.masks = inner, xp.empty, up, [None, None]
+        return made
 
     def draw(self, sample: int, batch: int) -> None:
         """Masks (batch, size) of the samples with these numbers: the same for the same seed, whatever the target."""
@@ -206,7 +216,7 @@ class Dropped:
         for side, p in enumerate(self.probabilities):
             if p:
                 kept = uniforms(self._bases[side][None, :], numbers) >= p
-                self.masks[side] = kept.astype(self.real) * self.real.type(1.0 / (1.0 - p))
+                self.masks[side] = self._up(kept.astype(self.real) * self.real.type(1.0 / (1.0 - p)))
 
     def clear(self) -> None:
         self.masks = [None, None]
@@ -215,7 +225,8 @@ class Dropped:
         mask = self.masks[side]
         if mask is None:
             return values
-        return np.asarray((values.reshape(-1, *mask.shape) * mask).reshape(values.shape))
+        masked: Values = (values.reshape(-1, *mask.shape) * mask).reshape(values.shape)
+        return masked
 
     def _added(self, made: Values, out: Values, side: int, add: bool) -> None:
         made = self._masked(made, side)
@@ -229,7 +240,7 @@ class Dropped:
         if self.masks[1] is None:
             self.inner.forward(sent, weight, out, add)
             return
-        made = np.empty_like(out)
+        made = self._empty(out.shape, out.dtype)
         self.inner.forward(sent, weight, made, False)
         self._added(made, out, 1, add)
 
@@ -239,7 +250,7 @@ class Dropped:
         if self.masks[0] is None:
             self.inner.transpose(arrived, weight, out, add, given)
             return
-        made = np.empty_like(out)
+        made = self._empty(out.shape, out.dtype)
         self.inner.transpose(arrived, weight, made, False, given)
         self._added(made, out, 0, add)
 

@@ -62,6 +62,8 @@ def device_product(product: Product, place: Place) -> Product:
             return Part(place, device_product(inner, place), pre_at, post_at)
         case products.Transposed(inner=inner):
             return products.Transposed(device_product(inner, place))
+        case products.Dropped(inner=inner):
+            return product.on(device_product(inner, place), place.xp, place.up)
         case windows.Convolution(window=window, groups=groups, scale=scale):
             return Convolution(place, window, groups, scale)
         case windows.Pool(window=window, scale=scale, greatest=greatest):
@@ -71,7 +73,9 @@ def device_product(product: Product, place: Place) -> Product:
 
 def through_host(product: Product) -> bool:
     """Whether a product of this module computes on the host."""
-    return isinstance(product, OnHost) or (isinstance(product, Part | products.Transposed) and through_host(product.inner))
+    if isinstance(product, Part | products.Transposed | products.Dropped):
+        return through_host(product.inner)
+    return isinstance(product, OnHost)
 
 
 class Dense:

@@ -124,6 +124,8 @@ class Trainer:
                 self.training.data.span,
                 help="give more data, or a smaller `validate`",
             )
+        if 1 in (self.batches.batch, self.batches.samples % self.batches.batch):
+            learner.refuse_one_sample(self.batches.shape)  # now, and not at the end of the first epoch
         compiled = learner.target == "c"
         self.optimizer = Optimizer(
             self.training.optimizer.name, self.training.optimizer.options, learner.parameters, compiled, learner.arrays
@@ -134,7 +136,7 @@ class Trainer:
         )
         self.history: list[Epoch] = []
         self.best: tuple[float, int] | None = None
-        self._best_parameters: Values | None = None
+        self._best: dict[str, Values] | None = None
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
         self.warnings: dict[str, Diagnostic] = {}
@@ -281,13 +283,11 @@ class Trainer:
 
     def _measure(self, batches: Batches, best: bool = False) -> tuple[float, float | None]:
         """Loss and accuracy on other data; with ``best``, of the best weights."""
-        kept = self.learner.parameters.copy()
-        if best and self._best_parameters is not None:
-            self.learner.parameters[...] = self._best_parameters
-            self.learner.refresh()
+        kept = self.learner.snapshot()
+        if best and self._best is not None:
+            self.learner.restore(self._best)
         result = measure(self.learner, batches, self.named)
-        self.learner.parameters[...] = kept
-        self.learner.refresh()
+        self.learner.restore(kept)
         return result
 
     def sample(self) -> dict[str, Values]:
@@ -381,7 +381,7 @@ class Trainer:
             value = -epoch.validation_accuracy
         if self.best is None or value < self.best[0]:
             self.best = (value, epoch.number)
-            self._best_parameters = self.learner.parameters.copy()
+            self._best = self.learner.snapshot()
             if self.out is not None:
                 save(
                     self.out / "best.safetensors",
@@ -456,12 +456,12 @@ class Trainer:
         path = self.out / "best.safetensors"
         if self.best is None or not path.is_file():
             return
-        kept = self.learner.parameters.copy()
+        kept = self.learner.snapshot()
         held = self.learner.held()
         fit(load(path).weights, held, f"'{path}'")
         self.learner.put(held)
-        self._best_parameters = self.learner.parameters.copy()
-        self.learner.parameters[...] = kept
+        self._best = self.learner.snapshot()
+        self.learner.restore(kept)
 
     def _write_metrics(self, history: History) -> None:
         if self.out is None:

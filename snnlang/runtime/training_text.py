@@ -152,6 +152,11 @@ def _connection(engine: Engine, link: Link) -> str:
     part = ""
     if isinstance(product, Dropped):
         product, part = product.inner, " with dropout"
+    stage = engine.wiring.stages.get(link.name)
+    if stage is not None:
+        over = "all steps" if stage.rule.over_time else "each step"
+        each = f"{stage.channels} channels" if stage.places > 1 else "each neuron"
+        part += f", batch normalisation of {each} over {over}"
     if isinstance(product, Part):
         product, part = product.inner, f" between parts of the populations{part}"
     name = type(product).__name__
@@ -185,11 +190,21 @@ def _backward(network: Network, engine: Engine) -> list[str]:
         lines.append(
             f"  {number} segments of {engine.segment} steps: each but the last is computed once more on the way back"
         )
+        deep = len({link.after for link in engine.learning.links if _gathered(engine, link)})
+        if deep:
+            more = f"{deep} more passes, forwards and backwards" if deep > 1 else "one more pass, forwards and backwards"
+            lines.append(f"  statistics of batch normalisation over time are gathered over all segments: {more}")
     else:
         lines.append(
             "  all steps are kept: nothing is computed a second time from its start (`checkpoint` trades time for memory)"
         )
     return lines
+
+
+def _gathered(engine: Engine, link: Link) -> bool:
+    """Whether a connection is normalised over steps that are not all there at once."""
+    stage = engine.wiring.stages.get(link.name)
+    return stage is not None and stage.rule.over_time and not engine.is_still(link.name)
 
 
 def _memory(network: Network, engine: Engine) -> list[str]:

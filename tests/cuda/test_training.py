@@ -96,6 +96,15 @@ connect g -> g.x: dense(autapses = false), w = uniform(-0.2, 0.2)
 connect g[0:5] -> out[1:3].x: dense, w = uniform(-0.5, 0.5)
 connect h -> out.x: dense, w = uniform(-0.5, 0.5)
 """
+DROPPED = (
+    "image -> dropout(p = 0.25) -> dense(12), w = uniform(-0.5, 1) -> dropout(p = 0.2) -> h: Unit"
+    " -> dropout(p = 0.4) -> dense(3, bias = true), w = uniform(-0.5, 1) -> out: Readout"
+)
+CYCLE = "\nconnect h -> h.x: dense(autapses = false), delay = 1, w = uniform(-0.2, 0.2)"
+NORMALISED = (
+    "image -> dense(12), w = uniform(-0.5, 1) -> batch_norm({0}) -> h: Unit"
+    " -> dropout(p = 0.2) -> dense(3), w = uniform(-0.5, 1) -> batch_norm({0}) -> out: Readout"
+)
 
 
 def down(values: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +142,29 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
     ),
     "coefficients": lambda: (
         text(MLP.replace("Unit", "Leaky"), neurons=MANY, more="dt = 1 ms"),
+        images(5, 6),
+        np.zeros((5, 3)),
+    ),
+    "dropout": lambda: (text(DROPPED), images(5, 6, 7), np.zeros((5, 3))),
+    "dropout on a cycle": lambda: (text(DROPPED + CYCLE, more="checkpoint = 3"), images(5, 6), np.zeros((5, 3))),
+    "dropout of pools": lambda: (
+        POOLS.replace("-> max_pool(2)", "-> dropout(p = 0.3) -> max_pool(2)"),
+        np.random.default_rng(4).uniform(0, 2, (5, 2, 8, 8)),
+        np.zeros((5, 2)),
+    ),
+    "batch norm": lambda: (text(NORMALISED.format("")), images(5, 6, 7), np.zeros((5, 3))),
+    "batch norm over time": lambda: (
+        text(NORMALISED.format("over = time, scale = 0.7"), more="checkpoint = 3"),
+        images(5, 6, 7),
+        np.zeros((5, 3)),
+    ),
+    "batch norm of channels": lambda: (
+        CONVOLUTION.replace("-> h: Pixel", "-> batch_norm(over = time) -> h: Pixel"),
+        np.random.default_rng(4).uniform(0, 1, (5, 2, 5, 5)),
+        np.zeros((5, 2)),
+    ),
+    "batch norm on a cycle": lambda: (
+        text(NORMALISED.format("") + "\nh -> dense(w = uniform(-0.2, 0.2)), delay = 1 -> batch_norm() -> h"),
         images(5, 6),
         np.zeros((5, 3)),
     ),

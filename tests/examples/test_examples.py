@@ -180,6 +180,20 @@ def test_train_digits() -> None:
 
 
 @pytest.mark.skipif(find() is None, reason="no C compiler")
+def test_train_digits_conv() -> None:
+    """Most of the test images after six epochs, and a simulation of it, its normalisation folded, that fires alike."""
+    model = snnlang.load(EXAMPLES[0].parent / "train_digits_conv.snn")
+    net = model.network(target="c", seed=1, set={"epochs": 6})
+    history = net.train()
+    assert history.test_accuracy is not None
+    assert history.test_accuracy > 0.97
+    rates = net.evaluate(which="test")["rates"]
+    recording = model.run("watched", target="c", weights=net.weights, progress=False)
+    for layer, size in (("c1", 1024), ("c2", 512)):
+        assert len(recording.spikes(layer)[0]) / (359 * 4 * size) == pytest.approx(rates[layer], rel=0.1)
+
+
+@pytest.mark.skipif(find() is None, reason="no C compiler")
 def test_trainable_time_constants() -> None:
     """Time constants of their own find what equal ones miss, and spread from where they began."""
     model = snnlang.load(EXAMPLES[0].parent / "trainable_time_constants.snn")

@@ -231,7 +231,7 @@ simulate Deep:
     assert ("b1.y", "b2.y") in ends
     assert ("b2.y", "out") in ends
     assert net.projections[-1].pre.shape == (64,)
-    assert [name for name, _ in net.batch_stages] == ["batch_norm"] * 4
+    assert sum(p.batch_norm is not None and p.batch_norm.over_time for p in net.projections) == 4
     assert [item.path for item in net.inputs] == ["image"]
 
 

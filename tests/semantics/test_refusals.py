@@ -54,12 +54,6 @@ def test_structure() -> None:
     assert found.span.text == "remove"
 
 
-def test_batch_stages() -> None:
-    extra = "neuron D:\n    input x = 0\n    state y = 0\n    3 ms*dy/dt = x - y\n    spike when y > 1\n"
-    found = refused("a -> dense(2) -> batch_norm(over = time) -> d: D", extra)
-    assert found.code == "E793"
-
-
 def test_training_is_not_simulated() -> None:
     text = BASE.format(lines="connect a -> b.z: dense", extra="", settings="").replace(
         "network N:", "network N:\n    input image[8, 8]", 1

@@ -180,15 +180,3 @@ def test_pools_and_flattening() -> None:
     loss, gradients = net.grad(x, y)
     assert loss > 0
     assert all(np.any(value != 0) for value in gradients.values())
-
-
-def test_cuda_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    from snnlang.runtime import cuda_shim
-
-    if cuda_shim.compiler() is None:
-        pytest.skip("no C++ compiler, or not Linux")
-    monkeypatch.setenv("SNN_CUDA", "shim")
-    with pytest.raises(SnnError) as raised:
-        snnlang.load(text(SENT)).network(target="cuda").grad(images(4, 6), np.zeros((4, 3)))
-    assert raised.value.diagnostics[0].code == "E761"
-    assert raised.value.diagnostics[0].span is not None

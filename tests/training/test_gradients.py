@@ -170,11 +170,6 @@ def test_convolution_against_autograd(target: Literal["c", "numpy"]) -> None:
         assert np.allclose(found[names[key]].reshape(-1), expected, rtol=1e-10, atol=1e-12), key
 
 
-def test_batch_norm_is_refused() -> None:
-    with pytest.raises(SnnError, match="E793"):
-        network(text("image -> dense(4) -> batch_norm(over = time) -> h: Unit\nh -> dense(3) -> out: Readout"))
-
-
 def test_adjoint_blocks_are_refused() -> None:
     test = "    spike when u > theta\n"
     block = "    adjoint:\n        e[n] = 0.9*e[n+1] + grad(u)\n        grad(x) = e[n]\n"

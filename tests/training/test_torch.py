@@ -106,6 +106,52 @@ def test_gradients_are_those_of_the_network() -> None:
         np.testing.assert_allclose(parameter.grad.numpy(), expected[of.names[name]], rtol=1e-9, atol=1e-12)
 
 
+NORMALISED = (
+    "image -> dense(5), w = normal(0, 0.5) -> batch_norm(over = time) -> h: Smooth"
+    " -> dropout(p = 0.4) -> dense(3), w = normal(0, 0.5) -> batch_norm() -> out: Readout"
+)
+
+
+def test_batch_norm_and_dropout() -> None:
+    """As in PyTorch: statistics of the batch and masks in training, running ones and no masks in ``eval``; buffers are the network's."""
+    torch = pytest.importorskip("torch")
+    from snnlang.torch import module
+
+    net = smooth(NORMALISED)
+    of = module(net, "out.v")
+    x = torch.from_numpy(images(4, 4, 3)).requires_grad_()
+    measured = dict(of.named_buffers())
+    assert sorted(value.shape[0] for value in measured.values()) == [3, 3, 5, 5]
+    before = net.weights["image->h.x.mean"].copy()
+    of(x).square().sum().backward()
+    moved = net.weights["image->h.x.mean"].copy()
+    assert np.any(moved != before)
+    assert any(np.array_equal(value.numpy(), moved) for value in measured.values())
+    of.eval()
+    assert torch.equal(of(x), of(x))
+    assert torch.autograd.gradcheck(lambda x, *_: of(x), (x, *of.parameters()), eps=1e-6, atol=1e-7)
+    assert np.array_equal(net.weights["image->h.x.mean"], moved)
+    of.train()
+    net.learner.samples = 8  # the masks of these samples again and again
+    kept = net.learner.snapshot()
+
+    def again(x: Any, *_: Any) -> Any:
+        net.learner.samples = 8
+        return of(x)
+
+    assert torch.autograd.gradcheck(again, (x, *of.parameters()), eps=1e-6, atol=1e-7)
+    net.learner.restore(kept)
+    first = again(x)
+    with torch.no_grad():
+        of(x)  # draws other masks, and nothing of it counts for the way back
+    of.eval()
+    of(x)
+    of.train()
+    (found,) = torch.autograd.grad(first.square().sum(), x)
+    (expected,) = torch.autograd.grad(again(x).square().sum(), x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_several_inputs() -> None:
     """In their order or by name, one the same in every step and the other changing: gradients of both."""
     torch = pytest.importorskip("torch")

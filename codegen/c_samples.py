@@ -106,14 +106,20 @@ def _column(column: SampleColumn, phase: int, which: int, number: dict[str, int]
     own = f"{phase}_{which}"
     taken = ", ".join([*(str(number[array]) for array in column.arrays), "-1"])
     lines.append(f"static const int64_t taken_{own}[] = {{{taken}}}; /* {_comment(column.name)} */")
-    flat = column.values.ravel()
-    different, codes = np.unique(flat, return_inverse=True)
-    coded = len(different) <= 256
-    lines += _table("double", f"values_{own}", [repr(float(v)) for v in (different if coded else flat)])
-    if coded:
-        lines += _table("unsigned char", f"codes_{own}", [str(c) for c in codes.ravel().tolist()])
+    values, codes = coded(column.values)
+    lines += _table("double", f"values_{own}", [repr(float(v)) for v in values])
+    if codes is not None:
+        lines += _table("unsigned char", f"codes_{own}", [str(c) for c in codes.tolist()])
     _, slices, size = column.values.shape
-    return f"    {{taken_{own}, {slices}, {size}, {f'codes_{own}' if coded else 'NULL'}, values_{own}}},"
+    return f"    {{taken_{own}, {slices}, {size}, {f'codes_{own}' if codes is not None else 'NULL'}, values_{own}}},"
+
+
+def coded(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8] | None]:
+    """Few different values as a list of them and a byte for each place; others as they are, and None. Both are flat."""
+    different, codes = np.unique(values.ravel(), return_inverse=True)
+    if len(different) > 256:
+        return values.ravel(), None
+    return different, codes.ravel().astype(np.uint8)
 
 
 def _labels(phase: PhaseSamples, place: int, names: list[str], lines: list[str]) -> str:
@@ -125,7 +131,7 @@ def _labels(phase: PhaseSamples, place: int, names: list[str], lines: list[str])
         if name not in own:
             pointers.append("NULL")
             continue
-        lines += _table("char *const", f"label_{place}_{which}", [f'"{_text(text)}"' for text in own[name]])
+        lines += _table("char *const", f"label_{place}_{which}", [f'"{plain_text(text)}"' for text in own[name]])
         pointers.append(f"label_{place}_{which}")
     lines.append(f"static const char *const *const labels_{place}[] = {{{', '.join(pointers)}}};")
     return f"labels_{place}"
@@ -147,7 +153,7 @@ def label_text(value: Any) -> str:
     return repr(int(plain)) if isinstance(plain, float) and plain.is_integer() and abs(plain) < 2**53 else str(plain)
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text of a C string that may stand between commas."""
     return "".join(c if c.isprintable() and c.isascii() and c not in '"\\,' else "_" for c in text).replace("??", "?_")
 
@@ -160,7 +166,7 @@ def presented_words(samples: Samples | None, upper: str, name: str) -> dict[str,
     """The words of the embedded files that concern trials; without samples they say that there are none."""
     names = [] if samples is None else label_names(samples)
     labels = "\n".join(f"    {upper}_LABEL_{safe(label)} = {number}," for number, label in enumerate(names))
-    rows = ", ".join(f'"{_text(label)}"' for label in names)
+    rows = ", ".join(f'"{plain_text(label)}"' for label in names)
     return {
         "TRIALS": str(0 if samples is None else samples.trials),
         "COUNT_OF_LABELS": str(len(names)),
@@ -169,4 +175,15 @@ def presented_words(samples: Samples | None, upper: str, name: str) -> dict[str,
     }
 
 
-__all__ = ["MOST_VALUES", "PhaseSamples", "SampleColumn", "Samples", "label_names", "label_text", "presented_words", "sample_tables"]
+__all__ = [
+    "MOST_VALUES",
+    "PhaseSamples",
+    "SampleColumn",
+    "Samples",
+    "coded",
+    "label_names",
+    "label_text",
+    "plain_text",
+    "presented_words",
+    "sample_tables",
+]

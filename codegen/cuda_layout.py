@@ -1,7 +1,8 @@
 """Where a CUDA model keeps what a plan names: the members of ``struct snn_model``, 8 bytes each, in the order in which the host fills them.
 
 As in C (:mod:`snnlang.codegen.c_layout`) sizes, lags, parameters and seeds are members, so that changing one compiles nothing. The model
-lies in constant memory; what kernels change (arrays, counts, the clock) is reached through its pointers.
+lies in constant memory, or in ordinary memory of the device where several hundred connections make it larger than that; what kernels
+change (arrays, counts, the clock) is reached through its pointers.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from snnlang.codegen.c_layout import loaded
 from snnlang.codegen.c_sharing import walk_nodes
 from snnlang.codegen.cuda_code import CudaCode, CudaKernel, CudaMember
 from snnlang.codegen.cuda_kernel import TaskPrinter, guard_text
-from snnlang.codegen.cuda_layout import lay_out
+from snnlang.codegen.cuda_layout import STRUCTS, lay_out
 from snnlang.codegen.cuda_stages import Settling, Stage, Task, cut, size_of
 from snnlang.codegen.verify import InternalError
 
@@ -33,6 +33,8 @@ HEADERS = (
     ("cuda", "model.cuh"),
     ("cuda", "reduce.cuh"),
 )
+#: Bytes of constant memory that a device has; a larger model lies in ordinary memory.
+CONSTANT_BYTES = 65536
 SECTIONS = ("setup", "coefficients", "trial_start", "trial_end")
 _ARGUMENTS = "step, thread, threads"
 
@@ -81,7 +83,7 @@ class _Printer:
             "};",
             "",
             'extern "C" {',
-            "__constant__ snn_model model;",
+            f"{self._where(members)} snn_model model;",
             "}",
             "",
             *self.texts,
@@ -100,6 +102,11 @@ class _Printer:
             tuple(name for name in self.plan.lists if name in self.stages.early),
             tuple(name for name in self.plan.queues if name in self.stages.late),
         )
+
+    def _where(self, members: tuple[tuple[str, str, str, str], ...]) -> str:
+        """In which memory the model lies."""
+        words = sum(len(STRUCTS.get(kind, ("",))) for _, kind, _, _ in members)
+        return "__constant__" if 8 * words <= CONSTANT_BYTES else "__device__"
 
     # --- sections that run once ---------------------------------------------------------------------------------------
 

@@ -471,7 +471,7 @@ def emit(
             f"`{chosen.name}` presents samples, which a module of Python does not load",
             chosen.phases[0].span,
             "the data are not part of the model",
-            help="use --target c, whose folder holds the samples, or compile an experiment with a duration and no present",
+            help="use --target c or --target cuda, whose folders hold the samples, or compile an experiment with a duration and no present",
         )
     if target == "c":
         from snnlang.codegen import standalone_c

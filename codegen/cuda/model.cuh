@@ -1,7 +1,7 @@
 /* What every generated CUDA model is made of: its clock, event lists, queues, connectivity, records, and how threads meet.
  *
- * Everything that the host gives stands in one struct in constant memory, whose members are all 8 bytes wide; what changes is reached
- * through its pointers. Kernels take no other arguments than whole numbers, so that a graph of many steps is captured once. */
+ * Everything that the host gives stands in one struct, whose members are all 8 bytes wide, in constant memory where it fits; what changes is
+ * reached through its pointers. Kernels take no other arguments than whole numbers, so that a graph of many steps is captured once. */
 #ifndef SNN_CUDA_MODEL
 #define SNN_CUDA_MODEL
 

@@ -1,8 +1,8 @@
 /* Runs @PLAN@ on a CUDA device and says how often its neurons fired.
  *
- *     ./@NAME@ [--steps N] [--events FILE] [--values FILE] [--set NAME=VALUE]... [--data DIR] [--way resident|graph]
+ *     ./@NAME@ [--steps N] [--events FILE] [--values FILE] [--set NAME=VALUE]... [--data DIR] [--way resident|graph]@OPTION@
  *
- * FILE gets lines of comma-separated values: of every event, or of every recorded number. The files *.bin are looked for in DIR, without
+ * FILE gets lines of comma-separated values: of every event, or of every recorded number@ABOUT@. The files *.bin are looked for in DIR, without
  * --data where the program lies. Small networks run in one kernel that stays on the device, larger ones as CUDA graphs of many steps. */
 #include "@NAME@.cu" /* first: its names must meet no header's */
 #include "@NAME@.h"
@@ -50,6 +50,7 @@ struct network {
     cudaGraphExec_t graph;
     std::vector<long long> base, happened; /* by recorder of values, of events */
     FILE *events, *values;
+    std::string directory; /* of the files *.bin */
 };
 
 long long smaller(const long long a, const long long b) { return a < b ? a : b; }
@@ -72,15 +73,25 @@ std::vector<char> content_of(const buffer_row &row, const std::string &directory
     return bytes;
 }
 
-void put(network &net, const int number, const std::string &directory)
+void put(network &net, const int number)
 {
     const buffer_row &row = buffers[number];
     if (row.file == nullptr && row.repeat == 0) {
         must(cudaMemset(net.memory[number], 0, row.bytes), row.name);
         return;
     }
-    const std::vector<char> bytes = content_of(row, directory);
+    const std::vector<char> bytes = content_of(row, net.directory);
     must(cudaMemcpy(net.memory[number], bytes.data(), bytes.size(), cudaMemcpyHostToDevice), row.name);
+}
+
+void write_as(void *const to, const char type, const double value)
+{
+    switch (type) {
+    case 'd': *(double *)to = value; break;
+    case 'f': *(float *)to = (float)value; break;
+    case 'i': *(int32_t *)to = (int32_t)value; break;
+    default: *(uint8_t *)to = value != 0;
+    }
 }
 
 /* Parameters and inputs by their names; inputs of the network answer to their bare name, too. */
@@ -93,16 +104,7 @@ void set(network &net, const std::vector<setting> &settings)
             if (one.name != row->name && !(row->input && dot != nullptr && one.name == dot + 1)) continue;
             const size_t width = size_of(row->type);
             std::vector<char> bytes(row->count*width);
-            for (unsigned long long i = 0; i < row->count; i++) {
-                const float narrow = (float)one.value;
-                const int32_t whole = (int32_t)one.value;
-                const uint8_t truth = one.value != 0;
-                const void *const from = row->type == 'd' ? (const void *)&one.value
-                                         : row->type == 'f' ? (const void *)&narrow
-                                         : row->type == 'i' ? (const void *)&whole
-                                                            : (const void *)&truth;
-                memcpy(&bytes[i*width], from, width);
-            }
+            for (unsigned long long i = 0; i < row->count; i++) write_as(&bytes[i*width], row->type, one.value);
             must(cudaMemcpy(net.memory[row->buffer], bytes.data(), bytes.size(), cudaMemcpyHostToDevice), row->name);
             found++;
         }
@@ -115,7 +117,7 @@ void set(network &net, const std::vector<setting> &settings)
 }
 
 /* Queues have room for all of their synapses where that takes a quarter of the free memory or less; else what fits there. */
-void allocate(network &net, const std::string &directory)
+void allocate(network &net)
 {
     unsigned long long bytes[BUFFERS];
     size_t free = 0, total = 0;
@@ -129,7 +131,7 @@ void allocate(network &net, const std::string &directory)
     }
     for (int i = 0; i < BUFFERS; i++) {
         must(cudaMalloc((void **)&net.memory[i], bytes[i]), buffers[i].name);
-        if (bytes[i] == buffers[i].bytes) put(net, i, directory);
+        if (bytes[i] == buffers[i].bytes) put(net, i);
         else must(cudaMemset(net.memory[i], 0, bytes[i]), buffers[i].name);
     }
     for (int i = 0; i < WORDS; i++)
@@ -347,6 +349,25 @@ long long full_at(const network &net)
     return stop;
 }
 
+/* A trial begins: what is new in each gets its first content again. */
+void start(network &net, const long long step)
+{
+    for (int i = 0; i < BUFFERS; i++)
+        if (buffers[i].again) put(net, i);
+    section(net, trial_start_kernels, step);
+}
+
+/* The steps from `step` until `end`; records are emptied where they are full, and at the end. */
+long long run(network &net, long long step, const long long end)
+{
+    while (step < end) {
+        const long long stop = smaller(end, full_at(net));
+        if (stop > step) step = advance(net, step, stop);
+        empty_records(net, step);
+    }
+    return step;
+}
+
 FILE *opened(const char *const path, const char *const head)
 {
     FILE *const file = fopen(path, "w");
@@ -355,9 +376,9 @@ FILE *opened(const char *const path, const char *const head)
     return file;
 }
 
-[[noreturn]] void usage()
+@PRESENT@[[noreturn]] void usage()
 {
-    fprintf(stderr, "usage: @NAME@ [--steps N] [--events FILE] [--values FILE] [--set NAME=VALUE]... [--data DIR] [--way resident|graph]\n");
+    fprintf(stderr, "usage: @NAME@ [--steps N] [--events FILE] [--values FILE] [--set NAME=VALUE]... [--data DIR] [--way resident|graph]@OPTION@\n");
     exit(2);
 }
 
@@ -368,10 +389,10 @@ int main(const int argc, char **const argv)
     network net = {};
     long long steps = STEPS;
     const char *const slash = strrchr(argv[0], '/');
-    std::string directory = slash == nullptr ? "" : std::string(argv[0], (size_t)(slash - argv[0]));
+    net.directory = slash == nullptr ? "" : std::string(argv[0], (size_t)(slash - argv[0]));
     std::vector<setting> settings;
     const char *way = "";
-    for (int i = 1; i < argc; i += 2) {
+@DECLARED@    for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc) usage();
         const char *const option = argv[i], *const next = argv[i + 1];
         char *end = nullptr;
@@ -383,10 +404,11 @@ int main(const int argc, char **const argv)
         } else if (strcmp(option, "--values") == 0) {
             net.values = opened(next, "recorder,step,time_ms,index,value\n");
         } else if (strcmp(option, "--data") == 0) {
-            directory = next;
+            net.directory = next;
         } else if (strcmp(option, "--way") == 0) {
             way = next;
-        } else if (strcmp(option, "--set") == 0 && strchr(next, '=') != nullptr) {
+            if (strcmp(way, "resident") != 0 && strcmp(way, "graph") != 0) usage();
+@TAKEN@        } else if (strcmp(option, "--set") == 0 && strchr(next, '=') != nullptr) {
             const char *const sign = strchr(next, '=');
             const double value = strtod(sign + 1, &end);
             if (end == sign + 1 || *end != '\0') leave("--set", "needs NAME=NUMBER, in the units of the table");
@@ -398,24 +420,13 @@ int main(const int argc, char **const argv)
     for (const event_row *row = event_records; row->label != nullptr; row++) net.happened.push_back(0);
     for (const value_row *row = value_records; row->label != nullptr; row++) net.base.push_back(0);
     open(net, way);
-    allocate(net, directory);
+    allocate(net);
     set(net, settings);
     section(net, setup_kernels, 0);
     set(net, settings); /* what setup drew is replaced, too */
     section(net, coefficients_kernels, 0);
-    for (int i = 0; i < BUFFERS; i++)
-        if (buffers[i].again) put(net, i, directory);
-    section(net, trial_start_kernels, 0);
-    if (RECORD_INITIAL) take_initial(net);
-
     const auto began = std::chrono::steady_clock::now();
-    for (long long step = 0; step < steps;) {
-        const long long stop = smaller(steps, full_at(net));
-        if (stop > step) step = advance(net, step, stop);
-        empty_records(net, step);
-    }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    section(net, trial_end_kernels, steps);
+@RUN@    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     if (net.events != nullptr) fclose(net.events);
     if (net.values != nullptr) fclose(net.values);
     printf("@NAME@: %lld steps of %g ms, %s, %.3g s\n", steps, DT, net.resident ? "resident" : "graphs", seconds);

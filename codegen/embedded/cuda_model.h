@@ -8,8 +8,8 @@
 
 namespace folder {
 
-/* bytes of memory; at first the content of a file or `repeat` times an element of `width` bytes, then zeros; again: once more before the
- * first step. */
+/* bytes of memory; at first the content of a file or `repeat` times an element of `width` bytes, then zeros; again: once more when a trial
+ * begins. */
 struct buffer_row {
     const char *name;
     unsigned long long bytes;
@@ -64,7 +64,7 @@ struct parameter_row {
 };
 
 @TABLES@
-
+@SAMPLES@
 } // namespace folder
 
 #endif

@@ -41,7 +41,7 @@ _AGAIN: Final = ("hold", "clock", "history", "scratch")
 @dataclass(frozen=True, slots=True)
 class Buffer:
     """Memory of the device. It holds ``nbytes``; at first the bytes of ``element`` ``repeat`` times, or the file ``file``, then zeros.
-    ``again``: it gets that a second time before the first step."""
+    ``again``: it gets that once more when a trial begins."""
 
     name: str
     nbytes: int
@@ -73,7 +73,9 @@ class Folder:
     def _lay_out(self) -> None:
         values = iter(self.memory.struct().tolist())
         again = {self.memory.arrays[a.name] for a in self.plan.arrays.values() if a.role in _AGAIN}
-        again |= {f["counts"] for (_, kind), f in self.memory.fields.items() if kind in ("snn_list", "snn_queue")}
+        for (_, kind), fields in self.memory.fields.items():
+            if kind in ("snn_list", "snn_queue"):  # emptied; what was marked before is not
+                again |= {fields["counts"], fields.get("marks", 0)}
         for member in self.code.members:
             fields = STRUCTS.get(member.kind)
             for field in fields or ("",):

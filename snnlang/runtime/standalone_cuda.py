@@ -3,8 +3,9 @@
 ``NAME.cu`` is the very text that :mod:`snnlang.codegen.target_cuda` prints for ``snn run``. What the runtime would give it is laid out on
 paper (:mod:`snnlang.runtime.cuda_paper`) and written twice: as tables of C++ in ``NAME.h`` for ``host.cu`` (built with ``make``), and as
 ``manifest.json`` for ``host.py`` (CuPy and NumPy). Numbers that are not all alike - synapses, given values, spike times - lie in ``.bin``
-files. Every population is recorded. Refused, each with its place: experiments that present samples or sweep (E746), and synapses that take
-more than ``MOST_BYTES`` (E749).
+files. Every population is recorded. Samples that the experiment presents come along (:mod:`snnlang.runtime.cuda_samples`). Refused, each
+with its place: experiments that sweep (E746), synapses that take more than ``MOST_BYTES`` (E749), data that Python gives (E738), too many
+samples (E758), and more steps than a device counts (E737).
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from typing import Any, Final
 import numpy as np
 
 from snnlang.codegen import plan as p
+from snnlang.codegen.c_samples import Samples
 from snnlang.codegen.standalone_c import watched
 from snnlang.compile import compile_experiment
-from snnlang.diagnostics import error
+from snnlang.diagnostics import SnnError, error
 from snnlang.model.elaborate import Overrides
 from snnlang.model.model import Program
 from snnlang.model.network import Experiment
 from snnlang.runtime.cuda_folder import Folder
+from snnlang.runtime.cuda_samples import MOST_VALUES, FolderSamples
 from snnlang.runtime.cuda_tables import tables
 from snnlang.runtime.cuda_wiring import estimate
+from snnlang.runtime.standalone_samples import samples_of
+from snnlang.runtime.target_limits import LAST_STEP, too_long
 
 #: Bytes of synapses that a folder may hold.
 MOST_BYTES: Final = 2**32
@@ -34,7 +39,7 @@ STEPS: Final = 10_000
 
 
 def export(program: Program, overrides: Overrides, experiment: str | None = None) -> dict[str, str | bytes]:
-    """File name -> content. Raises E746 and E749, and what compiling raises."""
+    """File name -> content. Raises E737, E738, E746, E749 and E758, and what compiling and loading data raise."""
     chosen, plan = compile_experiment(program, experiment, overrides)
     _refuse(chosen)
     frozen = {
@@ -43,19 +48,17 @@ def export(program: Program, overrides: Overrides, experiment: str | None = None
         if array.role == "freeze"
     }
     plan = replace(plan, arrays={**plan.arrays, **frozen})
-    return standalone(plan, round(chosen.duration / chosen.dt) if chosen.duration else STEPS, chosen.record_initial)
+    steps, samples = round(chosen.duration / chosen.dt) if chosen.duration else STEPS, None
+    if chosen.phases:
+        samples = samples_of(chosen, plan, MOST_VALUES)
+        steps = samples.steps
+    if steps > LAST_STEP:
+        raise SnnError(too_long("cuda", steps))
+    return standalone(plan, steps, chosen.record_initial, samples)
 
 
 def _refuse(experiment: Experiment) -> None:
     """Raises E746."""
-    if experiment.phases:
-        raise error(
-            "E746",
-            f"`{experiment.name}` presents samples, which programs of CUDA would have to load themselves",
-            experiment.phases[0].span,
-            "the data are not part of the model",
-            help="compile an experiment with a duration and no present, or run this one with `snn run --target cuda`",
-        )
     if experiment.sweep:
         name, values = experiment.sweep[0]
         raise error(
@@ -67,12 +70,16 @@ def _refuse(experiment: Experiment) -> None:
         )
 
 
-def standalone(plan: p.Plan, steps: int = STEPS, initial: bool = False) -> dict[str, str | bytes]:
+def standalone(
+    plan: p.Plan, steps: int = STEPS, initial: bool = False, samples: Samples | None = None
+) -> dict[str, str | bytes]:
     """File name -> content of a plan that :func:`snnlang.codegen.verify.verify` accepts. ``steps`` are how many the programs run unless
-    their command line says otherwise, ``initial`` whether they record values before the first one, too (as step -1). Raises E749."""
+    their command line says otherwise (with ``samples``: those of its trials), ``initial`` whether they record values before the first one,
+    too (as step -1). Raises E749."""
     plan = watched(plan)
     _require_size(plan)
-    return _files(Folder(plan, steps, initial))
+    folder = Folder(plan, steps, initial)
+    return _files(folder, None if samples is None else FolderSamples(folder, samples))
 
 
 def _require_size(plan: p.Plan) -> None:
@@ -90,14 +97,18 @@ def _require_size(plan: p.Plan) -> None:
         )
 
 
-def _files(folder: Folder) -> dict[str, str | bytes]:
+def _files(folder: Folder, samples: FolderSamples | None) -> dict[str, str | bytes]:
     words = {
         "NAME": folder.name,
         "PLAN": "".join(c if c.isprintable() and c not in '"\\*/' and c.isascii() else "_" for c in folder.plan.name),
         "FMAD": "true" if folder.plan.precision == "single" else "false",
         "PRECISION": "float32" if folder.plan.precision == "single" else "float64",
         "TABLES": tables(folder),
+        **_presented(folder, samples),
     }
+    shown: dict[str, str | bytes] = {}
+    if samples is not None:
+        shown = {f"{folder.name}_samples.h": _filled("cuda_samples.h", words), **samples.files}
     return {
         f"{folder.name}.cu": folder.code.text,
         f"{folder.name}.h": _filled("cuda_model.h", words),
@@ -105,12 +116,39 @@ def _files(folder: Folder) -> dict[str, str | bytes]:
         "host.py": _filled("cuda_host.py.txt", words),
         "Makefile": _filled("cuda_Makefile", words),
         "README.md": _filled("cuda_README.md", words),
-        "manifest.json": _manifest(folder),
+        "manifest.json": _manifest(folder, samples),
         **folder.data,
+        **shown,
     }
 
 
-def _manifest(folder: Folder) -> str:
+def _presented(folder: Folder, samples: FolderSamples | None) -> dict[str, str]:
+    """The words of the embedded files that concern trials; without samples they say nothing of them."""
+    if samples is None:
+        begin = "    start(net, 0);\n    if (RECORD_INITIAL) take_initial(net);\n    run(net, 0, steps);\n"
+        words = ["OPTION", "ABOUT", "PRESENT", "DECLARED", "TAKEN", "SAMPLES", "SAMPLESFILE", "SAMPLESROW"]
+        words += ["TRIALSOPTION", "TRIALSWRITE"]
+        return {**dict.fromkeys(words, ""), "RUN": begin + "    section(net, trial_end_kernels, steps);\n"}
+    taken = '        } else if (strcmp(option, "--trials") == 0) {\n            trials = trials_file(next);\n'
+    return {
+        "OPTION": " [--trials FILE]",
+        "ABOUT": ", or of every trial",
+        "PRESENT": _filled("cuda_present.cu", {}),
+        "DECLARED": "    FILE *trials = nullptr;\n",
+        "TAKEN": taken,
+        "RUN": "    steps = show_all(net, steps, trials);\n    if (trials != nullptr) fclose(trials);\n",
+        "SAMPLES": f'\n#include "{folder.name}_samples.h"\n',
+        "SAMPLESFILE": f" {folder.name}_samples.h",
+        "SAMPLESROW": f"| `{folder.name}_samples.h` | the trials, phase by phase: which inputs take which file, labels, what is frozen |\n",
+        "TRIALSOPTION": '    parser.add_argument("--trials", metavar="FILE")\n',
+        "TRIALSWRITE": "    if options.trials:\n        write_trials(network, options.trials)\n",
+        "TRIALS": str(samples.samples.trials),
+        "SAMPLESTEPS": str(samples.samples.steps),
+        "SAMPLETABLES": samples.header(),
+    }
+
+
+def _manifest(folder: Folder, samples: FolderSamples | None) -> str:
     """What ``NAME.h`` says, for programs that read JSON."""
     plan, code = folder.plan, folder.code
     streams = [{"path": s.path, "draw": s.draw, "key": f"{s.key:#018x}"} for s in plan.streams.values()]
@@ -150,6 +188,8 @@ def _manifest(folder: Folder) -> str:
         "streams": streams,
         "connectivity": synapses,
     }
+    if samples is not None:
+        said["samples"] = samples.described
     lines = [f"  {json.dumps(key)}: {_json(value)}" for key, value in said.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -1,6 +1,7 @@
-"""What an experiment presents, read for a folder of C: every phase with its samples, in the order in which a run shows them.
+"""What an experiment presents, read for a folder of C or CUDA: every phase with its samples, in the order in which a run shows them.
 
-Refused: data that Python gives (E738), and more values than tables of C should hold (E758), before they are written.
+Refused: data that Python gives (E738), and more values than tables of C or the files of a folder of CUDA should hold (E758), before they
+are written.
 """
 
 from __future__ import annotations
@@ -17,18 +18,25 @@ from snnlang.model.network import Experiment, Phase
 from snnlang.runtime.data import PhaseData, load_phase
 from snnlang.runtime.naming import Names
 
+#: What a program does that brings samples of its own: of CUDA, of C.
+_EMBEDS = (
+    "a program of your own writes the buffer of the input, launches the kernels of `coefficients`, and runs each sample",
+    "the program that embeds it sets the inputs by name_set_values() and runs each sample",
+)
 
-def samples_of(experiment: Experiment, plan: Plan) -> Samples:
-    """The samples of all phases. Raises E738 and E758, and what loading data raises (E620 to E630)."""
+
+def samples_of(experiment: Experiment, plan: Plan, most: int | None = None) -> Samples:
+    """The samples of all phases. ``most``: values that the files of a folder of CUDA may hold; without it, those of tables of C. Raises
+    E738 and E758, and what loading data raises (E620 to E630)."""
     for phase in experiment.phases:
         if phase.loader == "given":
             raise error(
                 "E738",
-                f"the data `{phase.options['name']}` come from Python, so a C program cannot hold them",
+                f"the data `{phase.options['name']}` come from Python, so a {'C' if most is None else 'CUDA'} program cannot hold them",
                 phase.span,
                 "unknown until a run gives them",
-                help="present a file, such as npz(\"samples.npz\"), or compile an experiment with a duration and no present: the program "
-                "that embeds it sets the inputs by name_set_values() and runs each sample",
+                help='present a file, such as npz("samples.npz"), or compile an experiment with a duration and no present: '
+                + _EMBEDS[most is None],
             )
     names = Names(plan)
     phases: list[PhaseSamples] = []
@@ -38,8 +46,8 @@ def samples_of(experiment: Experiment, plan: Plan) -> Samples:
         each = round(phase.duration / plan.dt) + round(phase.rest / plan.dt)
         shown = data.trials * phase.epochs
         values += data.trials * sum(int(np.prod(column.shape[1:], dtype=np.int64)) for column in data.inputs.values())
-        if values > MOST_VALUES:
-            raise _too_many(experiment, phase, values)
+        if values > (MOST_VALUES if most is None else most):
+            raise _too_many(experiment, phase, values, most)
         phases.append(_phase(experiment, phase, plan, names, data))
         trials += shown
         step += shown * each
@@ -77,14 +85,15 @@ def _is_plain(column: Any) -> bool:
     return len(column.shape) == 1
 
 
-def _too_many(experiment: Experiment, phase: Phase, values: int) -> Exception:
+def _too_many(experiment: Experiment, phase: Phase, values: int, most: int | None) -> Exception:
+    holds = f"a folder of C holds {MOST_VALUES:,}" if most is None else f"a folder of CUDA holds {most:,}"
     return error(
         "E758",
-        f"the samples of `{experiment.name}` are {values:,} values, and a folder of C holds {MOST_VALUES:,}",
+        f"the samples of `{experiment.name}` are {values:,} values, and {holds}",
         phase.span,
-        "too many for tables of C",
+        "too many for tables of C" if most is None else "too many for its files",
         help="present fewer, as in digits(limit = 100), or compile an experiment with a duration and no present: "
-        "the program that embeds it sets the inputs by name_set_values() and runs each sample",
+        + _EMBEDS[most is None],
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
+from snnlang.codegen import target_cuda
 from snnlang.codegen.simplify import simplify
 from snnlang.codegen.target_cuda import emit
 from snnlang.codegen.verify import InternalError, verify
@@ -90,6 +91,11 @@ def test_as_the_interpreter(name: str, way: Way, order: int) -> None:
 @pytest.mark.parametrize("name", SINGLE)
 def test_single_precision(name: str) -> None:
     agree(lowered(SINGLE[name]), 25, 2e-5)
+
+
+def test_a_model_in_ordinary_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_cuda, "CONSTANT_BYTES", 0)
+    agree(simplify(PLANS["cuba_delayed"]), way="graph")
 
 
 @pytest.mark.parametrize("block", [32, 128])

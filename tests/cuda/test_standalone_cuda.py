@@ -6,13 +6,17 @@ has not run them yet.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +34,10 @@ from snnlang.runtime.cuda_folder import POINTERS
 from snnlang.runtime.cuda_paper import Paper
 from snnlang.runtime.device_interpreter import InterpreterDevice
 from snnlang.runtime.load import overrides
+from snnlang.runtime.simulation import Simulation
 from snnlang.runtime.standalone_cuda import export, standalone
 from tests.codegen.plans import PLANS, SINGLE
-from tests.codegen.test_standalone_c import DELAYED, assert_same, expected, ran
+from tests.codegen.test_standalone_c import DELAYED, SHOWN, assert_same, expected, ran
 from tests.cuda.test_device import lowered, scheduled, settling, synapse_sums
 
 ROOT = Path(snnlang.__file__).parents[1]
@@ -105,9 +110,6 @@ def from_python(folder: Path, *arguments: str) -> tuple[Found, str]:
 
 
 def read(folder: Path) -> Found:
-    import csv
-    from collections import defaultdict
-
     events: dict[str, list[tuple[int, int]]] = defaultdict(list)
     values: dict[str, list[float]] = defaultdict(list)
     with open(folder / "events.csv", encoding="utf-8") as file:
@@ -263,6 +265,87 @@ def test_initial_values_are_recorded(tmp_path: Path) -> None:
     assert float(line) == 0.0
 
 
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+def presented(folder: Path, precision: str = "float64") -> tuple[Files, p.Plan, Any]:
+    """An experiment of two phases with files, and its recording by the interpreter."""
+    random = np.random.default_rng(5)
+    images = random.integers(0, 17, (3, 6)) / 16  # few values: bytes
+    np.savez(folder / "first.npz", image=images, level=random.normal(1, 0.2, (3, 6)), label=np.arange(3) * 2)
+    slices: dict[str, Any] = {"image": random.uniform(0, 1, (50, 4, 6)), "level": random.uniform(0.5, 1, (50, 2, 6))}
+    np.savez(folder / "second.npz", **slices, kind=np.array(["a,b", 'c"'] * 25))
+    file, text = folder / "shown.snn", SHOWN.replace("RECORD", "true")
+    file.write_text(text, encoding="utf-8")
+    made = load_program(Source(str(file), text))
+    chosen, plan = compile_experiment(made, "shown", options(None, precision))
+    wanted = Simulation(chosen, watched(plan), target="interpreter").complete()
+    return export(made, options(None, precision), "shown"), plan, wanted
+
+
+def hosts(folder: Path, made: Path) -> list[Callable[..., Found]]:
+    """Both programs of a folder, as what runs one with arguments."""
+
+    def python(*arguments: str) -> Found:
+        return from_python(folder, *arguments)[0]
+
+    return [partial(ran, made), python]
+
+
+@needs_shim
+def test_presented_samples(tmp_path: Path) -> None:
+    """Phases, epochs, rests, slices over time, several inputs, what is frozen, both ends of a trial: all as in a run."""
+    files, plan, wanted = presented(tmp_path)
+    written(files, tmp_path)
+    made, trials = program(tmp_path), tmp_path / "trials.csv"
+    lines = set()
+    for way in ("resident", "graph"):
+        for host in hosts(tmp_path, made):
+            trials.unlink(missing_ok=True)
+            events, values = host("--way", way, "--trials", str(trials))
+            lines.add(trials.read_text(encoding="utf-8"))
+            for population in ("eye", "cell"):
+                spikes = wanted.event_series(f"{population}.spikes")
+                assert len(spikes.times) > 50
+                found = [((step + plan.time_offset) * plan.dt, index) for step, index in events[f"{population}.spikes"]]
+                assert found == list(zip(spikes.times.tolist(), spikes.indices.tolist(), strict=True))
+            for label in ("cell.v", "feed.w", "cell.begun", "cell.ended"):
+                rows = wanted.series(label).values.ravel()
+                np.testing.assert_allclose(values[label], rows, rtol=1e-9, atol=1e-9, err_msg=label)
+            assert max(values["cell.begun"]) == 56
+            assert max(values["cell.ended"]) == 55
+    (text,) = lines  # of both programs, both ways
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) == 2 * 3 + 50
+    assert [row["label"] for row in rows[:7]] == ["0", "2", "4", "0", "2", "4", ""]
+    assert [row["kind"] for row in rows[5:8]] == ["", "a_b", "c_"]
+    table = wanted.trials
+    for name, column in (("start_ms", table.start), ("end_ms", table.rest), ("rest_end_ms", table.stop)):
+        assert [float(row[name]) for row in rows] == pytest.approx(column.tolist())
+    for name in ("phase", "epoch", "sample"):
+        assert [int(row[name]) for row in rows] == getattr(table, name).tolist()
+
+
+@needs_shim
+def test_trials_end_where_the_steps_do(tmp_path: Path) -> None:
+    """--steps shows the trials that begin before."""
+    files, _, _ = presented(tmp_path, "float32")
+    written(files, tmp_path)
+    given = json.loads(files["manifest.json"])["samples"]
+    assert (given["trials"], given["steps"]) == (56, 2 * 3 * 60 + 50 * 62)
+    assert "codes" in given["phases"][0]["columns"][0]
+    assert "codes" not in given["phases"][1]["columns"][0]
+    trials = tmp_path / "trials.csv"
+    made = program(tmp_path)
+    for host in hosts(tmp_path, made):
+        host("--steps", "61", "--trials", str(trials))
+        assert len(trials.read_text(encoding="utf-8").splitlines()) == 1 + 2
+    (tmp_path / given["phases"][0]["columns"][0]["codes"]).write_bytes(b"12")
+    done = subprocess.run([str(made)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "has not as many values as the samples" in done.stderr
+
+
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
@@ -323,9 +406,22 @@ def refused(text: str, experiment: str | None = None, name: str = "test.snn") ->
     return found
 
 
-def test_presented_samples_are_refused() -> None:
+def test_samples_that_cannot_be_written_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (EXAMPLES / "digits.snn").read_text(encoding="utf-8")
-    assert refused(text).code == "E746"
+    given = text.replace('digits(split = "train")', "mine").replace('digits(split = "test")', "mine")
+    found = refused(given)
+    assert found.code == "E738"
+    assert "so a CUDA program cannot hold them" in found.message
+    monkeypatch.setattr(standalone_cuda, "MOST_VALUES", 100_000)
+    found = refused(text)
+    assert found.code == "E758"
+    assert found.message.endswith("a folder of CUDA holds 100,000")
+
+
+def test_more_steps_than_a_device_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standalone_cuda, "LAST_STEP", 299)
+    with pytest.raises(SnnError, match="E737"):
+        point(STATES, "kicked", "30 ms", "float64")
 
 
 def test_sweeps_are_refused_and_points_are_not() -> None:

@@ -16,6 +16,7 @@ import pytest
 import snnlang
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
+from snnlang.codegen import target_cuda
 from snnlang.codegen.cuda_layout import STRUCTS
 from snnlang.codegen.cuda_stages import Settling, Stage, cut
 from snnlang.codegen.simplify import simplify
@@ -145,6 +146,21 @@ def test_nvcc_takes_it_and_nothing_is_spilled(made: p.Plan, architecture: str, t
     # sine and cosine of large numbers keep a few words on the stack, in CUDA's own text
     assert max(frames) <= 48, said
     assert max(spilled) <= (64 if made.name == "sums" else 8), said  # ten loops in one kernel
+
+
+def test_a_model_that_constant_memory_cannot_hold_lies_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """64 KiB of constant memory hold the members of some hundred connections; more of them are refused by ptxas."""
+    made = simplify(SINGLE["cuba"])
+    usual = emit(made)
+    words = sum(len(STRUCTS.get(member.kind, ("",))) for member in usual.members)
+    assert "__constant__ snn_model model;" in usual.text
+    monkeypatch.setattr(target_cuda, "CONSTANT_BYTES", 8 * words)
+    assert emit(made).text == usual.text
+    monkeypatch.setattr(target_cuda, "CONSTANT_BYTES", 8 * words - 1)
+    text = emit(made).text
+    assert text == usual.text.replace("__constant__ snn_model", "__device__ snn_model")
+    if nvcc is not None:
+        compiled(text, "sm_75", tmp_path, single=True)
 
 
 @pytest.mark.skipif(nvcc is None, reason="no nvcc")

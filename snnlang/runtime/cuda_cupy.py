@@ -171,11 +171,13 @@ class CupyBackend:
         del pointer
 
     def upload(self, address: int, values: NDArray[Any]) -> None:
-        """Copied before this returns, or staged by the driver."""
+        """Copied before this returns: not every driver stages what lies in ordinary memory of the host. Where the device reads that memory
+        itself (Grace, HMM), the copy may look at it later."""
         assert values.flags.c_contiguous
         with self.said():
             kind = self._runtime.memcpyHostToDevice
             self._runtime.memcpyAsync(address, values.ctypes.data, values.nbytes, kind, self.stream.ptr)
+            self.stream.synchronize()
 
     def download(self, address: int, into: NDArray[Any]) -> None:
         """Waits for the stream."""

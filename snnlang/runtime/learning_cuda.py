@@ -187,6 +187,7 @@ class DeviceArrays:
         if key not in self._rings:
             if self._copies is None:
                 self._copies = self.xp.cuda.Stream(non_blocking=True)
+            self._copies.synchronize()  # pinned memory of a ring that goes may be handed out, and filled, while it is still read
             self._rings = {known: ring for known, ring in self._rings.items() if known[0] != name or len(self._rings) < 8}
             self._rings[key] = _Ring(self.xp, value.shape, value.dtype, self._copies)
         return self._rings[key].upload(value)

@@ -119,6 +119,15 @@ def test_launches_happen_in_order(machine: Any) -> None:
     assert loaded.first() == [4.0, 6.0, 8.0]
 
 
+def test_what_was_uploaded_may_be_written_again(machine: Any) -> None:
+    """Nobody keeps what was given, and a device that reads the host's memory by itself may do so late."""
+    loaded = Loaded()
+    values = np.full(COUNT, 7.0)
+    loaded.backend.upload(loaded.x, values)
+    values[:] = -1.0
+    assert loaded.first() == [7.0, 7.0, 7.0]
+
+
 def test_memory_is_zeros_copied_and_cleared(machine: Any) -> None:
     loaded = Loaded()
     backend = loaded.backend

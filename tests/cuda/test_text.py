@@ -22,6 +22,7 @@ from snnlang.codegen.cuda_stages import Settling, Stage, cut
 from snnlang.codegen.simplify import simplify
 from snnlang.codegen.target_cuda import emit, header
 from tests.codegen.plans import PLANS, SINGLE, I, add, c, cuba, launch, load, plan
+from tests.cuda import nvrtc
 from tests.cuda.test_device import lowered, reductions, scheduled, settling, synapse_sums
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -161,6 +162,14 @@ def test_a_model_that_constant_memory_cannot_hold_lies_elsewhere(monkeypatch: py
     assert text == usual.text.replace("__constant__ snn_model", "__device__ snn_model")
     if nvcc is not None:
         compiled(text, "sm_75", tmp_path, single=True)
+
+
+@pytest.mark.parametrize("name", ["cuba_delayed", "plastic_sparse", "coupled", "analogue_others"])
+def test_nvrtc_takes_it_with_the_options_of_cupy(name: str) -> None:
+    """And says nothing, for devices old and new."""
+    made = lowered(simplify(PLANS[name]))
+    for architecture in ("sm_75", "sm_100"):
+        assert nvrtc.said(emit(made).text, single=False, architecture=architecture) == ""
 
 
 @pytest.mark.skipif(nvcc is None, reason="no nvcc")

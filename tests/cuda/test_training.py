@@ -3,10 +3,8 @@ package that stands for CuPy (strict about what mixes, lazy as streams are), and
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import functools
-import importlib.util
+import importlib
 import itertools
 import os
 import re
@@ -22,9 +20,10 @@ import pytest
 from snnlang.codegen.passes_cuda import head, products_text
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import compiler as c_compiler
-from snnlang.runtime import cuda_choice, cuda_cupy, optimizers, products, products_cuda, windows
+from snnlang.runtime import cuda_choice, optimizers, products, products_cuda, windows
 from snnlang.runtime.cuda_shim import compiler
-from snnlang.runtime.learning_cuda import DeviceArrays, ShimArrays
+from snnlang.runtime.learning_cuda import DeviceArrays, ShimArrays, opened
+from tests.cuda import nvrtc
 from tests.cuda.test_cupy import machine as machine  # a fixture
 from tests.training.networks import NEURONS, images, network, text
 from tests.training.test_gradients import CONVOLUTION, MLP, RECURRENT, TWO
@@ -314,6 +313,14 @@ def test_samples_arrive_beside_other_work(machine: Any) -> None:
     assert cupy.asnumpy(third)[0, 0] == 2.0
 
 
+def test_pinned_memory_goes_only_when_it_was_read(machine: Any) -> None:
+    """Batches of many shapes: the memory of a shape that is given up may be handed out to the next one."""
+    arrays = opened()
+    made: list[Any] = [arrays.batch("image", np.full((size, 3), float(size))) for size in range(1, 13)]
+    for size, value in enumerate(made, 1):
+        assert np.array_equal(arrays.down(value), np.full((size, 3), float(size)))
+
+
 def test_the_package_for_tests_is_as_strict_as_cupy(machine: Any) -> None:
     cupy = importlib.import_module("cupy")
     there = cupy.zeros((2, 3))
@@ -411,50 +418,24 @@ def every_text(precision: Any) -> list[str]:
 
 
 @pytest.mark.skipif(nvcc is None, reason="no nvcc")
-@pytest.mark.parametrize("precision", ["single", "double"])
-def test_nvcc_takes_every_text(precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("precision", "architecture"), [("single", "sm_75"), ("double", "sm_90")])
+def test_nvcc_takes_every_text(precision: Any, architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nvcc is not None
     monkeypatch.setenv("SNN_CUDA", "shim")
     for number, made in enumerate(every_text(precision)):
         path = tmp_path / f"text{number}.cu"
         path.write_text(made, encoding="utf-8")
-        for architecture in ("sm_75", "sm_90"):
-            command = [nvcc, "-std=c++14", f"-arch={architecture}", "-ptx", "-o", str(tmp_path / "out.ptx"), str(path)]
-            done = subprocess.run(command, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            assert "warning" not in done.stderr, done.stderr
-
-
-def nvrtc() -> Any:
-    """NVIDIA's compiler at run time, as the system or the package nvidia-cuda-nvrtc has it; None without one. It needs no device."""
-    try:
-        found = importlib.util.find_spec("nvidia.cuda_nvrtc")
-    except ModuleNotFoundError:
-        found = None
-    folders = [] if found is None else list(found.submodule_search_locations or [])
-    paths = [str(path) for folder in folders for path in Path(folder, "lib").glob("libnvrtc.so*")]
-    for name in (*paths, ctypes.util.find_library("nvrtc")):
-        if name is not None:
-            return ctypes.CDLL(name)
-    return None
+        command = [nvcc, "-std=c++14", f"-arch={architecture}", "-ptx", "-o", str(tmp_path / "out.ptx"), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("precision", ["single", "double"])
 def test_nvrtc_takes_every_text_with_the_options_of_cupy(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = nvrtc()
-    if library is None:
-        pytest.skip("no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
     monkeypatch.setenv("SNN_CUDA", "shim")
-    for made, architecture in itertools.product(every_text(precision), ("compute_75", "compute_90")):
-        options = [*cuda_cupy.OPTIONS, cuda_cupy.FUSED[precision == "single"], f"--gpu-architecture={architecture}"]
-        program = ctypes.c_void_p()
-        assert library.nvrtcCreateProgram(ctypes.byref(program), made.encode(), b"text.cu", 0, None, None) == 0
-        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-        answer = library.nvrtcCompileProgram(program, len(options), given)
-        said = ctypes.create_string_buffer(1 << 16)
-        if answer:
-            library.nvrtcGetProgramLog(program, said)
-        assert answer == 0, said.value.decode()
+    for made, architecture in itertools.product(every_text(precision), ("sm_75", "sm_90")):
+        assert nvrtc.said(made, single=precision == "single", architecture=architecture) == ""
 
 
 def test_text_does_not_hold_sizes_or_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,10 @@ def test_conditions(number: int) -> None:
 @needs_shim
 @pytest.mark.parametrize("wirer", WIRERS, ids=[f"block{backend.block}" for backend in BACKENDS][: len(WIRERS)])
 def test_larger_ones(wirer: Wirer) -> None:
-    for case in fixed_cases()[:: max(1, wirer.backend.block // 32)]:
+    """Every case in blocks of one size at least; of several, where the threads of one are many."""
+    cases = fixed_cases()
+    chosen = {8: [case for number, case in enumerate(cases) if number % 3 != 1], 64: cases[1::3], 256: cases[::8]}
+    for case in chosen[wirer.backend.block]:
         compare(*case, wirer)
 
 

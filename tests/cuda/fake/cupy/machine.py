@@ -22,6 +22,8 @@ refusal = 0
 backend = ShimBackend()
 streams: dict[int, Stream] = {}
 current: list[Stream] = []
+#: Pinned memory that nobody holds any more.
+given_back: list[Any] = []
 #: The stream of those who name none, made when it is asked for.
 null: list[Stream] = []
 
@@ -44,6 +46,7 @@ def reset(**options: Any) -> None:
     streams.clear()
     current.clear()
     null.clear()
+    given_back.clear()
 
 
 def current_stream() -> Stream:
@@ -110,11 +113,10 @@ def launch(
 
 
 def copy(target: int, source: int, size: int, kind: int, stream: Stream) -> None:
-    """cudaMemcpyAsync; from the memory of the host at once, as the driver does."""
+    """cudaMemcpyAsync; looks at the memory of the host as late as a device that reads it by itself."""
     stream.check_not_capturing()
     if kind == 1:
-        kept = np.frombuffer(ctypes.string_at(source, size), np.uint8) if size else np.zeros(0, np.uint8)
-        stream.push(lambda: backend.upload(target, kept))
+        stream.push(lambda: backend.upload(target, np.frombuffer(ctypes.string_at(source, size), np.uint8)) if size else None)
     elif kind == 2:
         into = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(target))
         stream.push(lambda: backend.download(source, into))

@@ -3,7 +3,8 @@
 It proves generated CUDA on every machine, in a fixed order (``SNN_SHIM_ORDER=k``: permuted by k, to find what relies on an order), and
 finds what a device would not forgive: writing beside an allocation, using one that was given back, a barrier that not all threads reach.
 It is slow, and for tests: ``SNN_CUDA=shim`` makes it the device of target ``cuda``. Refused: machines without a C++ compiler (E742), and
-systems other than Linux, whose linkers name sections otherwise. Compiled texts are kept in the cache.
+systems other than Linux, whose linkers name sections otherwise. Compiled texts are kept in the cache; ``SNN_SHIM_FLAGS`` adds to what the
+compiler is told.
 """
 
 from __future__ import annotations
@@ -266,7 +267,8 @@ def _library(text: str, name: str) -> Path:
     program = require()
     about = os.stat(os.path.realpath(program))
     mark = f"{os.path.realpath(program)} {about.st_size} {about.st_mtime_ns}"
-    key = cache.key("shim", EDITION, text, _header(), mark, *FLAGS)
+    flags = (*FLAGS, *os.environ.get("SNN_SHIM_FLAGS", "").split())
+    key = cache.key("shim", EDITION, text, _header(), mark, *flags)
     descriptor, made = tempfile.mkstemp(prefix="snnlang-", suffix=SUFFIX)
     os.close(descriptor)
     place = Path(made)
@@ -278,11 +280,11 @@ def _library(text: str, name: str) -> Path:
         source, header = Path(folder) / "model.cu", Path(folder) / "shim.h"
         source.write_text(text, encoding="utf-8")
         header.write_text(_header(), encoding="utf-8")
-        command = [program, *FLAGS, "-include", str(header), "-o", made, str(source), "-lm", "-ldl"]
+        command = [program, *flags, "-include", str(header), "-o", made, str(source), "-lm", "-ldl"]
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if ended.returncode:
         place.unlink(missing_ok=True)
-        raise refused_text(text, ended.stderr, name, " ".join([program, *FLAGS, "-include shim.h model.cu"]))
+        raise refused_text(text, ended.stderr, name, " ".join([program, *flags, "-include shim.h model.cu"]))
     cache.write(KIND, key, place.read_bytes(), SUFFIX)
     return place
 

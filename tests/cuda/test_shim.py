@@ -255,3 +255,18 @@ def test_memory_starts_as_zeros_and_copies(machine: Machine) -> None:
     into = backend.pinned(8 * COUNT)
     backend.start_download(other, into).wait()
     assert into.view(np.float64).tolist() == list(range(COUNT))
+
+
+def test_flags_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'extern "C" { __constant__ long long model; }\nextern "C" __global__ void set(void) { model = GIVEN; }\n'
+    found = np.zeros(1, np.int64)
+    for value in (5, 6):
+        monkeypatch.setenv("SNN_SHIM_FLAGS", f"-O0 -DGIVEN={value}")
+        backend = ShimBackend()
+        module = backend.module(text, single=False, name="the text")
+        module.launch("set", 1)
+        backend.download(module.constant("model")[0], found)
+        assert found[0] == value
+    monkeypatch.delenv("SNN_SHIM_FLAGS")
+    with pytest.raises(SnnError, match="E744"):
+        ShimBackend().module(text, single=False, name="the text")

@@ -119,6 +119,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     if cuda_shim.compiler() is not None:  # CUDA on this processor, its threads in an odd order
         monkeypatch.setenv("SNN_CUDA", "shim")
         monkeypatch.setenv("SNN_SHIM_ORDER", "3")
+        monkeypatch.setenv("SNN_SHIM_FLAGS", "-O0")  # each text runs for a moment
 
 
 @pytest.mark.parametrize(("name", "folder"), NEURONS, ids=[name for name, _ in NEURONS])

@@ -2,8 +2,8 @@
 
 Everything runs on one stream of its own, and nothing waits but what must. CuPy gives two modules of one text the same variables, so each
 module that lives at the same time has its own number (``SNN_COPY``), which a module that is gone leaves to the next one. CuPy 13 and 14,
-CUDA 12 and 13. Refused, each with its remedy: no CuPy or one that cannot be loaded (E742), no driver or device (E743); later on too little
-memory (E741), a text that NVRTC refuses (E744, our mistake) and a device that stopped (E745).
+CUDA 12 and 13. Refused, each with its remedy: no CuPy or one that cannot be loaded (E742), no driver or device (E743), a device that is
+too old (E785); later on too little memory (E741), a text that NVRTC refuses (E744, our mistake) and a device that stopped (E745).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class CupyModule:
 
 class CupyBackend:
     """The current device of CuPy. ``own_stream`` False: kernels go to the stream that is CuPy's current one when they are launched, and
-    ``module``, ``launch`` and ``memory`` alone may be called. Raises E742 and E743."""
+    ``module``, ``launch`` and ``memory`` alone may be called. Raises E742, E743 and E785."""
 
     def __init__(self, *, own_stream: bool = True) -> None:
         self.cupy = cupy = _imported()
@@ -138,6 +138,9 @@ class CupyBackend:
             self.cooperates = bool(attributes.get("CooperativeLaunch", 1))
             number = str(device.compute_capability)
             self.capability: tuple[int, int] = (int(number[:-1]), int(number[-1]))
+            old = failure.too_old(self.name, self.capability, int(runtime.runtimeGetVersion()))
+            if old is not None:
+                raise old
             self.stream: Any = cupy.cuda.Stream(non_blocking=True) if own_stream else None
             self._copies = cupy.cuda.Stream(non_blocking=True)
         self.block = BLOCK
@@ -261,7 +264,7 @@ class CupyBackend:
 
 @lru_cache(maxsize=1)
 def backend() -> CupyBackend:
-    """The device, opened once. Raises E742 and E743."""
+    """The device, opened once. Raises E742, E743 and E785."""
     return CupyBackend()
 
 

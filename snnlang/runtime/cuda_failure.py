@@ -1,5 +1,5 @@
 """What can go wrong with a CUDA device, each with its own sentence and remedy: too little memory (E741), CuPy (E742), driver or device
-(E743), a text of ours that is refused (E744), a device that stopped (E745)."""
+(E743), a text of ours that is refused (E744), a device that stopped (E745), one that is too old (E785)."""
 
 from __future__ import annotations
 
@@ -85,6 +85,23 @@ def no_device(said: str, driver: int) -> SnnError:
     )
 
 
+def too_old(device: str, capability: tuple[int, int], runtime: int) -> SnnError | None:
+    """E785: a device without what the kernels use (warps whose threads ask who comes along), or one that CUDA no longer compiles for;
+    ``runtime`` is the version of CUDA (13000). None where it will do."""
+    least = (7, 5) if runtime >= 13000 else (7, 0)
+    if capability >= least:
+        return None
+    numbers = ".".join(map(str, capability)), ".".join(map(str, least))
+    helps = ["use a newer device; CUDA_VISIBLE_DEVICES chooses among several", OTHERWISE]
+    if capability >= (7, 0):
+        helps.insert(0, "install the CuPy of CUDA 12, which still compiles for it: pip install cupy-cuda12x")
+    return error(
+        "E785",
+        f"{device} is too old: it has compute capability {numbers[0]}, and the target cuda needs {numbers[1]} or more",
+        help=tuple(helps),
+    )
+
+
 def stopped(said: str) -> SnnError:
     """E745: the device ended a kernel or refuses to work."""
     if "LaunchTimeout" in said or "LAUNCH_TIMEOUT" in said:
@@ -136,4 +153,4 @@ def _said(text: str) -> str:
     return next((line for line in lines if line), "no reason given")[:200]
 
 
-__all__ = ["broken_cupy", "no_cupy", "no_cupy_compiler", "no_device", "no_memory", "refused_text", "size", "stopped"]
+__all__ = ["broken_cupy", "no_cupy", "no_cupy_compiler", "no_device", "no_memory", "refused_text", "size", "stopped", "too_old"]

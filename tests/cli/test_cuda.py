@@ -78,7 +78,7 @@ def test_without_a_compiler_for_the_shim(snn: Snn, good: Path, monkeypatch: pyte
     assert cuda_choice.absent() is not None
 
 
-@pytest.mark.parametrize("code", ["E741", "E742", "E743", "E744", "E745", "W743"])
+@pytest.mark.parametrize("code", ["E741", "E742", "E743", "E744", "E745", "E785", "W743"])
 def test_pages(snn: Snn, code: str) -> None:
     assert snn("explain", code).out.startswith(f"# {code}: ")
 

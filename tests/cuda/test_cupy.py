@@ -258,6 +258,23 @@ def test_no_device(machine: Any, driver: int, refusal: int, devices: int, said: 
     assert said in problem.value.diagnostics[0].message
 
 
+@pytest.mark.parametrize(
+    ("capability", "driver", "needed"),
+    [("61", 12040, "7.0"), ("61", 13000, "7.5"), ("70", 13000, "7.5"), ("70", 12040, ""), ("75", 13000, ""), ("121", 13000, "")],
+)
+def test_a_device_that_is_too_old(machine: Any, capability: str, driver: int, needed: str) -> None:
+    machine.capability, machine.driver_version = capability, driver
+    if not needed:
+        assert CupyBackend().capability == (int(capability) // 10, int(capability) % 10)
+        return
+    with pytest.raises(SnnError) as problem:
+        CupyBackend()
+    assert codes(problem) == ["E785"]
+    (found,) = problem.value.diagnostics
+    assert f"compute capability {capability[0]}.{capability[1]}, and the target cuda needs {needed} or more" in found.message
+    assert ("cupy-cuda12x" in found.help[0]) == (capability == "70")
+
+
 def test_too_little_memory(machine: Any) -> None:
     machine.reset(total=100_000)
     backend = CupyBackend()

@@ -16,6 +16,8 @@ from snnlang.runtime.cuda_shim import ShimBackend, ShimModule
 #: How many devices answer, and which version of CUDA the driver knows (0: there is no driver).
 devices = 1
 driver_version = 12040
+#: The compute capability of the device, without its point.
+capability = "90"
 #: What getDeviceCount says where it refuses.
 refusal = 0
 
@@ -40,9 +42,9 @@ NAMES = {
 
 def reset(**options: Any) -> None:
     """A new device, as when the machine starts."""
-    global backend, devices, driver_version, refusal
+    global backend, devices, driver_version, refusal, capability
     backend = ShimBackend(**options)
-    devices, driver_version, refusal = 1, 12040, 0
+    devices, driver_version, refusal, capability = 1, 12040, 0, "90"
     streams.clear()
     current.clear()
     null.clear()

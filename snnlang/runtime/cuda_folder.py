@@ -73,9 +73,9 @@ class Folder:
     def _lay_out(self) -> None:
         values = iter(self.memory.struct().tolist())
         again = {self.memory.arrays[a.name] for a in self.plan.arrays.values() if a.role in _AGAIN}
-        for (_, kind), fields in self.memory.fields.items():
+        for (_, kind), placed in self.memory.fields.items():
             if kind in ("snn_list", "snn_queue"):  # emptied; what was marked before is not
-                again |= {fields["counts"], fields.get("marks", 0)}
+                again |= {placed["counts"], placed.get("marks", 0)}
         for member in self.code.members:
             fields = STRUCTS.get(member.kind)
             for field in fields or ("",):

@@ -321,8 +321,8 @@ def queue_capacity(synapses: int, free: int, ring: int) -> int:
 
 
 def event_capacity(size: int) -> int:
-    """Events for which a record of a list of this size has room."""
-    return max(FEW_EVENTS, 4 * size, min(64 * size, MANY_EVENTS))
+    """Events for which a record of a list of this size has room: those of a step at least, and no more than are counted in 32 bits."""
+    return min(max(FEW_EVENTS, 4 * size, min(64 * size, MANY_EVENTS)), 2**31 - 1)
 
 
 def record_rows(row: int) -> int:

@@ -187,3 +187,11 @@ def test_too_little_memory_says_how_much_and_what_for() -> None:
     )
     assert "--precision float32" in found.help[0]
     assert backend.memory() == (2**23, 2**23)
+
+
+def test_events_are_never_more_than_the_device_counts() -> None:
+    """Half a billion neurons and more: their record stops the device more often, and its count does not turn over."""
+    assert cuda_memory.event_capacity(1000) == 64_000
+    assert cuda_memory.event_capacity(10**7) == 4 * 10**7
+    for size in (2**29 - 1, 2**29, 2**30, 2**31 - 1):
+        assert size <= cuda_memory.event_capacity(size) <= 2**31 - 1

@@ -315,15 +315,16 @@ def test_presented_samples(tmp_path: Path) -> None:
             assert max(values["cell.begun"]) == 18
             assert max(values["cell.ended"]) == 17
     (text,) = lines  # of both programs, both ways
-    rows = list(csv.DictReader(text.splitlines()))
-    assert len(rows) == 2 * 3 + 12
-    assert [row["label"] for row in rows[:7]] == ["0", "2", "4", "0", "2", "4", ""]
-    assert [row["kind"] for row in rows[5:8]] == ["", "a_b", "c_"]
+    shown = list(csv.DictReader(text.splitlines()))
+    assert len(shown) == 2 * 3 + 12
+    assert [row["label"] for row in shown[:7]] == ["0", "2", "4", "0", "2", "4", ""]
+    assert [row["kind"] for row in shown[5:8]] == ["", "a_b", "c_"]
     table = wanted.trials
+    assert table is not None
     for name, column in (("start_ms", table.start), ("end_ms", table.rest), ("rest_end_ms", table.stop)):
-        assert [float(row[name]) for row in rows] == pytest.approx(column.tolist())
+        assert [float(row[name]) for row in shown] == pytest.approx(column.tolist())
     for name in ("phase", "epoch", "sample"):
-        assert [int(row[name]) for row in rows] == getattr(table, name).tolist()
+        assert [int(row[name]) for row in shown] == getattr(table, name).tolist()
 
 
 @needs_shim

@@ -108,7 +108,7 @@ class Device:
 
     @property
     def compute_capability(self) -> str:
-        return machine.capability
+        return str(machine.capability)
 
 
 def alloc(size: int) -> MemoryPointer:

@@ -106,8 +106,12 @@ class HostArrays:
         """The memory of the host is as large as it is."""
 
     def fuses(self, product: Product) -> bool:
-        """Cycles go step by step."""
-        return False
+        """Dense connections, where there is a compiler."""
+        if self.target != "c":
+            return False
+        from snnlang.runtime.native_cycles import fuses
+
+        return fuses(product)
 
     def runner(
         self,
@@ -119,6 +123,10 @@ class HostArrays:
         cycles: Sequence[Cycle] = (),
     ) -> Runner:
         """Compiled, or NumPy's."""
+        if self.target == "c" and cycles:
+            from snnlang.runtime.native_cycles import CyclingRunner
+
+            return CyclingRunner(passes, precision, streams, dt, offset, self.threads, cycles)
         if self.target == "c":
             return NativeRunner(passes, precision, streams, dt, offset, self.threads)
         return NumpyRunner(passes, precision, streams, dt, offset)

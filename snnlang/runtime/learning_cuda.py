@@ -118,12 +118,15 @@ class CudaRunner:
         arrays = self._arrays
         entries: list[int] = []
         every: list[tuple[Values, Values]] = []
+        alive: list[Values] = []
         for inner, own, size in zip(self._cycles[name], slots, sizes):
             given, sums = self._prepared(inner, own, batch, size, arrays.xp.zeros)
             entries += [size, *(arrays.address(value) for value in given)]
             every += sums
         for sent, weights, arrived, count, lag in links:
-            entries += [arrays.address(sent), arrays.address(weights), arrays.address(arrived), count, lag]
+            turned = arrays.xp.ascontiguousarray(weights)  # backwards they come as a view
+            alive.append(turned)
+            entries += [arrays.address(sent), arrays.address(turned), arrays.address(arrived), count, lag]
         arguments = (arrays.table(tuple(entries)), arrays.table(self._fixed), batch, first, last, origin, sample)
         arrays.launch_blocks(self._module, name, batch, max(sizes), arguments)
         _add(every)

@@ -859,8 +859,7 @@ class Engine:
             matrix = self.wiring.products[link.name].matrix(self._weight(link))  # type: ignore[attr-defined]
             if back:
                 arrived = self._input_bar(link.target, self._runs[link.after])
-                turned = self.xp.ascontiguousarray(matrix.T)
-                links.append((arrived, turned, self._bar(link.before, link.source)[head:], after, link.lag))
+                links.append((arrived, matrix.T, self._bar(link.before, link.source)[head:], after, link.lag))
             else:
                 signal = self._signal(link.before, link.source)[head:]
                 links.append((signal, matrix, self._input(link.target, "each", after), before, link.lag))

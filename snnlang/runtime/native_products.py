@@ -52,8 +52,12 @@ _HEAD = """\
 typedef {real} real;
 #define SNN_INLINE static inline __attribute__((always_inline))
 """
-#: The texts of each library: lists of rows alone, or with all that works on images.
-_PARTS = {"rows": ("vectors.h", "rows.h"), "images": ("vectors.h", "rows.h", "convolution.h", "pools.h")}
+#: The texts of each library: lists of rows alone, with all that works on images, or with cycles of populations.
+_PARTS = {
+    "rows": ("vectors.h", "rows.h"),
+    "images": ("vectors.h", "rows.h", "convolution.h", "pools.h"),
+    "cycles": ("vectors.h", "rows.h", "matrices.h", "cycles.h"),
+}
 _COUNTS = ("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list")
 
 
@@ -113,7 +117,8 @@ class _Pool(ctypes.Structure):
 
 
 @lru_cache(maxsize=4)
-def _text(kind: str, double: bool) -> str:
+def native_text(kind: str, double: bool) -> str:
+    """The text of a library: the parts that :data:`_PARTS` names, in one precision."""
     folder = files("snnlang.codegen") / "native"
     return _HEAD.format(real="double" if double else "float") + "\n".join(
         (folder / part).read_text(encoding="utf-8") for part in _PARTS[kind]
@@ -145,7 +150,7 @@ class Native:
     def _built(self, kind: str) -> Any:
         from snnlang.runtime.compiler import library
 
-        handle = library(_text(kind, self.double), "fast", "products").handle
+        handle = library(native_text(kind, self.double), "fast", "products").handle
         for name in _COUNTS:
             if hasattr(handle, name):
                 getattr(handle, name).restype = ctypes.c_int64

@@ -149,7 +149,7 @@ class NativeRunner:
                 slots.pointers = pointers
         count = blocks(size)
         parts = min(self._threads, count) if batch * size * (last - first) > 20000 else 1
-        keys = self._keys.ctypes.data if self._keys.size else None
+        keys = self._key_address()
 
         def call(part: int) -> None:
             start, stop = count * part // parts, count * (part + 1) // parts
@@ -163,6 +163,9 @@ class NativeRunner:
             call(0)
         else:
             list(self._pool.map(call, range(parts)))
+
+    def _key_address(self) -> int | None:
+        return self._keys.ctypes.data if self._keys.size else None
 
 
 class NumpySpan:

@@ -25,10 +25,14 @@ Precision = Literal["double", "single"]
 
 
 class Arrays(Protocol):
-    """A place to compute. ``xp`` is its array module, ``apart`` says that its arrays are not those of the host."""
+    """A place to compute. ``xp`` is its array module, ``apart`` says that its arrays are not those of the host, ``overwrites`` that a pass
+    may be given one array to read from and, later, to write to."""
 
     xp: Any
     apart: bool
+
+    @property
+    def overwrites(self) -> bool: ...
 
     def up(self, value: Values) -> Values:
         """A copy of a host's array there (on the host: the array itself)."""
@@ -89,6 +93,11 @@ class HostArrays:
 
     def __init__(self, target: str = "c", threads: int = 1) -> None:
         self.target, self.threads = target, threads
+
+    @property
+    def overwrites(self) -> bool:
+        """Compiled loops load a neuron's numbers before they store them; whole-array code looks at its inputs until its end."""
+        return self.target == "c"
 
     def up(self, value: Values) -> Values:
         """Nothing to do."""

@@ -153,6 +153,7 @@ class DeviceArrays:
     """A device through CuPy."""
 
     apart = True
+    overwrites = False
 
     def __init__(self, xp: Any, backend: Any) -> None:
         self.xp, self.backend = xp, backend

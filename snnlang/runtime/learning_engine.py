@@ -26,7 +26,7 @@ from snnlang.runtime.batch_norm import Normalisers, Stage
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.pass_runner import Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
 from snnlang.runtime.products import Dense, Product
-from snnlang.runtime.windows import Pool
+from snnlang.runtime.shared_buffers import Shared, leaves_signal, shared
 
 Values = NDArray[Any]
 _MODES: tuple[Mode, ...] = ("each", "sum")
@@ -352,7 +352,16 @@ class Engine:
     def _signal(self, path: str, output: str) -> Values:
         """(head + segment, batch, size): what was sent, behind the last steps of the segment before."""
         size = self._runs[path].cell.size
+        place = self._shared[path].sent.get(output)
+        if place is not None:
+            return self._input(place, "each", size)
         return self._buffer(f"{path}/{output}", self._deepest + self.segment, self._batch, size)
+
+    def _kept(self, run: _CellRun, array: str) -> Values:
+        place = self._shared[run.path].kept.get(array)
+        if place is not None:
+            return self._input(place, "each", run.cell.size)
+        return self._buffer(array, self.segment, self._batch, run.cell.size)
 
     def _input(self, target: str, mode: Mode, size: int) -> Values:
         steps = (self.segment,) if mode == "each" else ()
@@ -635,7 +644,7 @@ class Engine:
             return self._input(slot.array, "each", size)
         if slot.array.endswith(OUT):
             return self._signal(run.path, slot.array.removesuffix(OUT))[self._deepest :]
-        return self._buffer(slot.array, self.segment, self._batch, size)
+        return self._kept(run, slot.array)
 
     def _parameter(self, run: _CellRun, slot: Slot) -> Values:
         value = self.wiring.values[slot.array]
@@ -748,6 +757,7 @@ class Engine:
         sent: dict[tuple[str, str], list[Link]] = {}
         for link in self._links:
             sent.setdefault((link.before, link.source), []).append(link)
+        inside = {link.name for layer in self._layers for link in layer.links}
         self._spent = frozenset(
             (path, output)
             for path, run in self._runs.items()
@@ -756,12 +766,22 @@ class Engine:
             and not run.still
             and (path, output) not in read
             and output + OUT not in again[path]
-            and all(self._needs_no_signal(link) for link in sent.get((path, output), ()))
+            and all(self._leaves(link, sent[path, output], inside) for link in sent.get((path, output), ()))
         )
+        cyclic = {path for layer in self._layers if layer.links for path in layer.cells}
+        self._shared: dict[str, Shared] = {}
+        for path, run in self._runs.items():
+            free, outputs = [], []
+            if self.arrays.overwrites:
+                free = [name for name, modes in run.input_modes.items() if "each" in modes and name in self._used_up]
+            if not self._deepest and path not in cyclic and not run.still:
+                outputs = [output for output, modes in run.output_modes.items() if "each" in modes]
+            self._shared[path] = shared(run.passes, free, outputs)
 
-    def _needs_no_signal(self, link: Link) -> bool:
+    def _leaves(self, link: Link, others: Sequence[Link], inside: set[str]) -> bool:
         product = self.wiring.products[link.name] if link.kind != "bias" else None
-        return isinstance(product, Pool) and not product.greatest and link.weight not in self.wiring.trained_weights
+        alone = len(others) == 1 and link.name not in inside and self.arrays.overwrites
+        return leaves_signal(product, link.weight in self.wiring.trained_weights, alone)
 
     def _turn_folded(self, readout: Readout, adjoint: Values) -> None:
         weights, _ = self.folded[readout.population]
@@ -962,7 +982,7 @@ class Engine:
             if plain in run.cell.inputs:
                 return self._input_bar(plain, run)
             return self._bar(run.path, plain)[self._deepest :]
-        return self._buffer(slot.array, self.segment, self._batch, size)
+        return self._kept(run, slot.array)
 
     def _turn_inside(self, link: Link, at: int) -> None:
         arrived = self._input_bar(link.target, self._runs[link.after])[at]

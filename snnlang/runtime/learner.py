@@ -26,6 +26,7 @@ from snnlang.model import expression as e
 from snnlang.model.batch_norm import LEARNT, MEASURED, channels
 from snnlang.model.model import Param, State
 from snnlang.model.network import BatchNorm, Experiment, Projection
+from snnlang.runtime import aligned
 from snnlang.runtime.batch_norm import Stage, alone
 from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
@@ -154,8 +155,8 @@ class Learner:
             made = Trained(name, array, size, self.values[array].shape, low, high)
             self.trained = (*self.trained, made)
             size = made.stop
-        self.parameters = np.zeros(size, self.real)
-        self.gradients = np.zeros(size, self.real)
+        self.parameters = aligned.zeros(size, self.real)
+        self.gradients = aligned.zeros(size, self.real)
         self._gradient_views: dict[str, Values] = {}
         for one in self.trained:
             view = self.parameters[one.start : one.stop].reshape(one.shape)

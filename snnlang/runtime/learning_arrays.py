@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from snnlang.runtime import aligned
 from snnlang.runtime.pass_runner import Cycle, NativeRunner, NumpyRunner, Pass, Runner
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class Arrays(Protocol):
 
     @property
     def overwrites(self) -> bool: ...
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Values:
+        """A new array there."""
+        ...
 
     def up(self, value: Values) -> Values:
         """A copy of a host's array there (on the host: the array itself)."""
@@ -98,6 +103,10 @@ class HostArrays:
     def overwrites(self) -> bool:
         """Compiled loops load a neuron's numbers before they store them; whole-array code looks at its inputs until its end."""
         return self.target == "c"
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Values:
+        """Where vectors are loaded fastest."""
+        return aligned.zeros(shape, dtype)
 
     def up(self, value: Values) -> Values:
         """Nothing to do."""

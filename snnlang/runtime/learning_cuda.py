@@ -165,6 +165,11 @@ class DeviceArrays:
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Values:
+        """In memory of the device."""
+        made: Values = self.xp.zeros(shape, dtype)
+        return made
+
     def up(self, value: Values) -> Values:
         """A copy on the device."""
         made: Values = self.xp.asarray(np.ascontiguousarray(value).reshape(value.shape))

@@ -334,7 +334,7 @@ class Engine:
         key = (name, shape)
         found = self._buffers.get(key)
         if found is None:
-            found = self._buffers[key] = self.xp.zeros(shape, self.real if type is None else type)
+            found = self._buffers[key] = self.arrays.zeros(shape, self.real if type is None else type)
         elif zero:
             found[...] = 0
         return found

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
+from snnlang.runtime import aligned
 from snnlang.runtime.native_products import NativeDense, native_text
 from snnlang.runtime.pass_runner import Cycle, NativeRunner, Pass, Span, blocks
 
@@ -170,7 +171,7 @@ class CyclingRunner(NativeRunner):
         count = int(library.snn_packed(ctypes.c_int64(senders), ctypes.c_int64(receivers)))
         packed = self._packed.get(key)
         if packed is None or packed.size != count:
-            packed = self._packed[key] = np.empty(count, self._real)
+            packed = self._packed[key] = aligned.empty(count, self._real)
         steps = [ctypes.c_int64(stride // weights.itemsize) for stride in weights.strides]
         shape = (ctypes.c_int64(senders), ctypes.c_int64(receivers))
         where = (ctypes.c_void_p(weights.ctypes.data), ctypes.c_void_p(packed.ctypes.data))
@@ -185,7 +186,7 @@ class CyclingRunner(NativeRunner):
         while len(self._rooms) <= part:
             self._rooms.append(np.empty(0, np.int64))
         if self._rooms[part].nbytes < size:
-            self._rooms[part] = np.empty(size // 8 + 1, np.int64)
+            self._rooms[part] = aligned.empty(size // 8 + 1, np.int64)
         return self._rooms[part]
 
 

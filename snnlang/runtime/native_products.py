@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnlang.runtime import aligned
 from snnlang.runtime.products import Dense
 from snnlang.runtime.windows import Convolution, Pool, Window
 
@@ -189,7 +190,7 @@ class Native:
         while len(self._rooms) <= part:
             self._rooms.append(np.empty(0, self.real))
         if self._rooms[part].size < size:
-            self._rooms[part] = np.empty(size, self.real)
+            self._rooms[part] = aligned.empty(size, self.real)
         return self._rooms[part]
 
 
@@ -263,6 +264,7 @@ class NativeConvolution(Convolution):
         self._native = native
         native.expect_images()
         self._kept: list[Values] = []
+        self._weights: Values = aligned.empty(0, native.real)
         pairs = _pairs(window)
         before, after = window.image[1] * window.image[2], window.output[1] * window.output[2]
         self._forward = self._reach(self.inputs, self.outputs, before, after, pairs[:, 1], pairs[:, 0], pairs[:, 2])
@@ -306,13 +308,19 @@ class NativeConvolution(Convolution):
             *(x.ctypes.data for x in lists),
         )
 
+    def _packed(self, size: int) -> Values:
+        """Room for packed weights, kept between calls: where they are made anew each time, so are their pages."""
+        if self._weights.size < size:
+            self._weights = aligned.empty(size, self._native.real)
+        return self._weights[:size]
+
     def _images(self, reach: _Reach, sent: Values, weight: Values, out: Values, add: bool, back: bool) -> None:
         native = self._native
         columns = native.call("snn_columns")
         rare = not back and min(reach.sources, reach.targets) >= FEWEST and _density(sent) < RARE_PIXELS
         vectors = 8 if rare and reach.targets > columns else 2
         width = columns * vectors // 2
-        packed = np.empty(self.groups * -(-reach.targets // width) * width * reach.taps * reach.sources, native.real)
+        packed = self._packed(self.groups * -(-reach.targets // width) * width * reach.taps * reach.sources)
         native.call("snn_pack", reach, np.ascontiguousarray(weight), self.scale, int(back), width, packed)
         step = 1 if rare else 6  # images of a call of the dense kernel begin at multiples of its rows
         count = -(-sent.shape[0] // step)

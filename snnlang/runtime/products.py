@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.codegen.random import bases, key_of, uniforms
+from snnlang.runtime import aligned
 
 Values = NDArray[Any]
 
@@ -40,7 +41,7 @@ class Scratch:
     def __call__(self, like: Values) -> Values:
         """An array of that shape and type, with whatever was in it."""
         if self._array.size < like.size or self._array.dtype != like.dtype:
-            self._array = np.empty(like.size, like.dtype)
+            self._array = aligned.empty(like.size, like.dtype)
         return self._array[: like.size].reshape(like.shape)
 
 

@@ -146,6 +146,7 @@ class Engine:
         self._blank: set[tuple[str, str]] = set()  # the same of adjoints of what was sent
         self._reusable()
         self._prepared: dict[str, Prepared] = {}  # the arrays of a pass, as long as they stay where they are
+        self._copied: set[str] = set()  # passes that are given copies, which are made anew in every batch
 
     def _written_whole(self) -> frozenset[str]:
         """Weights of one link alone, a matrix product: its gradient is written whole, and need not be cleared before."""
@@ -387,10 +388,12 @@ class Engine:
         batch = self._size_of(inputs)
         if batch != self._batch:
             self._buffers = {}
+            self._prepared.clear()
             self._batch = batch
             self.arrays.require(self.memory(batch))
+        for name in self._copied:
+            self._prepared.pop(name, None)
         self._inputs, self._sample = dict(inputs), sample
-        self._prepared.clear()
         self._norms.begin(self.segment, batch, training)
         segments = self._segments()
         self._pooled = [] if len(segments) == 1 else self._norms.pooled(training, self._layers, self.is_still, self._links)
@@ -625,6 +628,8 @@ class Engine:
         if name not in self._prepared:
             given: list[Values] = [self._forward_slot(run, slot, origin) for slot in slots]
             self._prepared[name] = _prepare(slots, given, batch, size)
+            if self._copies(run):
+                self._copied.add(name)
         self._runner.run(name, self._prepared[name], batch, size, first, last, origin, self._sample)
 
     def _forward_slot(self, run: _CellRun, slot: Slot, origin: int) -> Values:
@@ -645,6 +650,15 @@ class Engine:
         if slot.array.endswith(OUT):
             return self._signal(run.path, slot.array.removesuffix(OUT))[self._deepest :]
         return self._kept(run, slot.array)
+
+    def _copies(self, run: _CellRun) -> bool:
+        """Whether passes of a cell are given copies of parameters (:meth:`_parameter`)."""
+        return any(
+            p.index is not None
+            and self.wiring.values[p.array].size != run.cell.size
+            or (p.type == "int" and self.wiring.values[p.array].dtype != np.int32)
+            for p in run.cell.parameters
+        )
 
     def _parameter(self, run: _CellRun, slot: Slot) -> Values:
         value = self.wiring.values[slot.array]
@@ -930,6 +944,8 @@ class Engine:
         prepared = _prepare(slots, given, batch, size)
         if not partial:
             self._prepared[name] = prepared
+            if self._copies(run):
+                self._copied.add(name)
         self._runner.run(name, prepared, batch, size, first, last, origin, self._sample)
         for parameter, value in partial:
             self._add_parameter(run, parameter, value)

@@ -130,6 +130,7 @@ class _Evaluation:
         self.of = loss
         self.readouts, self.columns, self.given = readouts, columns, weights
         self.known: dict[int, Values] = {}
+        self.powers: dict[int, tuple[Values, Values]] = {}  # of a cross-entropy: exp(scores - greatest), and their sums
         self.adjoints: dict[str, Values] = {label: np.zeros_like(value) for label, value in readouts.items()}
         self.weight_adjoints: dict[str, Values] = {}
         self.scores: Values | None = None
@@ -208,9 +209,10 @@ class _Evaluation:
         scores, labels = self.value(node.operands[0]), self._label(node.operands[1])
         self.scores, self.labels = scores.mean(0), labels
         shifted = scores - scores.max(2, keepdims=True)
-        total = np.log(np.exp(shifted).sum(2, keepdims=True))
-        index = np.broadcast_to(labels[None, :, None], (*scores.shape[:2], 1))
-        return np.asarray(total - np.take_along_axis(shifted, index, 2))
+        powers = np.exp(shifted)
+        total = powers.sum(2, keepdims=True)
+        self.powers[id(node)] = powers, total
+        return np.asarray(np.log(total) - shifted[:, np.arange(labels.size), labels][:, :, None])
 
     def _hinge(self, node: Apply) -> Values:
         scores, labels, margin = (
@@ -293,11 +295,10 @@ class _Evaluation:
             case "mean" | "sum" | "max" | "min" | "end":
                 self.push(operands[0], self._spread(node.function, values[0], node.over, bar))
             case "cross_entropy":
-                scores = values[0]
-                made = np.exp(scores - scores.max(2, keepdims=True))
-                made /= made.sum(2, keepdims=True)
-                index = np.broadcast_to(self._label(operands[1])[None, :, None], (*scores.shape[:2], 1))
-                np.put_along_axis(made, index, np.take_along_axis(made, index, 2) - 1, 2)
+                powers, total = self.powers[id(node)]
+                made = powers / total
+                labels = self._label(operands[1])
+                made[:, np.arange(labels.size), labels] -= 1
                 self.push(operands[0], made * bar)
             case "hinge":
                 labels = self._label(operands[1])

@@ -10,6 +10,7 @@ samples and steps are made in one order whatever the number of threads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
@@ -37,7 +38,12 @@ def c_text(
     passes: Iterable[tuple[str, k.Kernel, tuple[Slot, ...], bool]], precision: Precision, streams: tuple[str, ...]
 ) -> str:
     """One file of functions: (name, kernel, its slots, whether time runs backwards)."""
-    functions = [_function(name, kernel, slots, back, precision, streams) for name, kernel, slots, back in passes]
+    functions: list[str] = []
+    known: dict[str, str] = {}  # populations that differ in their names alone are compiled once
+    for name, kernel, slots, back in passes:
+        text = _function(name, kernel, slots, back, precision, streams)
+        first = known.setdefault(_without_names(text, name), name)
+        functions.append(text if first == name else _alias(name, kernel.title, first))
     head = [
         "/* Made by snnlang: neurons forwards and backwards through the steps of a sample. */",
         "#define SNN_FUSED 1",
@@ -54,6 +60,19 @@ def c_text(
 @lru_cache(maxsize=8)
 def _header(name: str) -> str:
     return (files("snnlang.codegen") / "native" / name).read_text(encoding="utf-8")
+
+
+def _without_names(text: str, name: str) -> str:
+    """The text of a function without comments, its own name and those of its variables replaced by numbers in order."""
+    plain = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    names = dict.fromkeys(re.findall(r"\bconst (?:real|double|int|int32_t|int64_t) (\w+) =", plain))
+    numbers = {local: f"#{number}" for number, local in enumerate(names)} | {name: "#", f"{name}__block": "#block"}
+    return re.sub(r"\b[A-Za-z_]\w*", lambda found: numbers.get(found[0], found[0]), plain)
+
+
+def _alias(name: str, title: str, first: str) -> str:
+    head = f"void {name}(void *const *slot, const snn_span *a)"
+    return f"/* {title}: as {first} */\n{head} {{ {first}(slot, a); }}\n"
 
 
 def _function(

@@ -24,7 +24,7 @@ from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, for
 from snnlang.frozen import dataclass, field
 from snnlang.runtime.batch_norm import Normalisers, Stage
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
-from snnlang.runtime.pass_runner import Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
+from snnlang.runtime.pass_runner import INFER, Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
 from snnlang.runtime.products import Dense, Product
 from snnlang.runtime.shared_buffers import Shared, leaves_signal, shared
 
@@ -292,7 +292,7 @@ class Engine:
             run.name = name  # type: ignore[attr-defined]
             run.infer_slots = tuple(s for s in forward_slots(run.passes, modes) if not s.array.endswith(KEPT))
             inference = _without(run.passes.forward, KEPT)
-            every.append(Pass(f"{name}_infer", inference, run.infer_slots, False))
+            every.append(Pass(f"{name}{INFER}", inference, run.infer_slots, False))
             if backward:
                 run.forward_slots = forward_slots(run.passes, modes)
                 run.backward_slots = backward_slots(run.passes, modes)

@@ -154,7 +154,7 @@ class CyclingRunner(NativeRunner):
             if slot.kind not in ("parameter", "weights"):
                 strides[number] = block * size * value.itemsize
         alive += (strides, pointers)
-        function = ctypes.cast(self._functions[name], ctypes.c_void_p).value
+        function = ctypes.cast(self._function(name), ctypes.c_void_p).value
         return _Member(function, pointers.ctypes.data, strides.ctypes.data, len(slots), size, int(flat))
 
     def _arc(

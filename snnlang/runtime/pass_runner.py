@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from snnlang.codegen.plan import Stream
 
 Values = NDArray[Any]
+#: How names of passes end that keep nothing for a backward pass.
+INFER = "_infer"
 #: Neurons in a block of the C passes (``LANES`` of codegen/passes_c.py).
 LANES = 64
 
@@ -116,15 +118,18 @@ class NativeRunner:
         threads: int,
     ) -> None:
         from snnlang.codegen.passes_c import c_text
-        from snnlang.runtime.compiler import library
 
-        text = c_text([(p.name, p.kernel, p.slots, p.back) for p in passes], precision, tuple(streams))
-        self.text = text
-        self._library = library(text, "fast", "training").handle
-        self._functions = {p.name: getattr(self._library, p.name) for p in passes}
-        for function in self._functions.values():
-            function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-            function.restype = None
+        # passes that keep nothing are another library: it is compiled when they are first called, or at once where they are alone
+        keeping = {p.name for p in passes if not p.name.endswith(INFER)} or {p.name for p in passes}
+        self._parts = [
+            c_text([(p.name, p.kernel, p.slots, p.back) for p in part], precision, tuple(streams))
+            for part in ([p for p in passes if p.name in keeping], [p for p in passes if p.name not in keeping])
+        ]
+        self.text = "\n".join(self._parts)
+        self._handles: list[Any] = [None, None]
+        self._names = {p.name: int(p.name not in keeping) for p in passes}
+        self._functions: dict[str, Any] = {}
+        self._handle(0)
         self._keys = np.array([stream.key for stream in streams.values()], np.uint64)
         self._dt, self._offset = dt, offset
         self._threads = threads
@@ -141,7 +146,7 @@ class NativeRunner:
         origin: int = 0,
         sample: int = 0,
     ) -> None:
-        function = self._functions[name]
+        function = self._functions.get(name) or self._function(name)
         pointers = slots.pointers if isinstance(slots, Prepared) else None
         if pointers is None:
             pointers = (ctypes.c_void_p * len(slots))(*(slot.ctypes.data for slot in slots))
@@ -163,6 +168,21 @@ class NativeRunner:
             call(0)
         else:
             list(self._pool.map(call, range(parts)))
+
+    def _handle(self, part: int) -> Any:
+        from snnlang.runtime.compiler import library
+
+        if self._handles[part] is None:
+            self._handles[part] = library(self._parts[part], "fast", "training").handle
+        return self._handles[part]
+
+    def _function(self, name: str) -> Any:
+        """A pass as a function of its library."""
+        function = getattr(self._handle(self._names[name]), name)
+        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        function.restype = None
+        self._functions[name] = function
+        return function
 
     def _key_address(self) -> int | None:
         return self._keys.ctypes.data if self._keys.size else None

@@ -4,7 +4,7 @@
 
 ``slot`` are the arrays of :mod:`snnlang.codegen.passes_layout` in their order. A block is 64 neurons; of each, the samples of
 the batch come
-one after another and of each sample all steps. Blocks share nothing that they write, so that threads may share them out. Sums over
+one after another and of each sample all steps. A backward pass may go forwards first (``again``), and find what that kept in the cache. Blocks share nothing that they write, so that threads may share them out. Sums over
 samples and steps are made in one order whatever the number of threads.
 """
 
@@ -35,13 +35,15 @@ typedef struct snn_span {
 
 
 def c_text(
-    passes: Iterable[tuple[str, k.Kernel, tuple[Slot, ...], bool]], precision: Precision, streams: tuple[str, ...]
+    passes: Iterable[tuple[str, k.Kernel, tuple[Slot, ...], bool, k.Kernel | None]],
+    precision: Precision,
+    streams: tuple[str, ...],
 ) -> str:
-    """One file of functions: (name, kernel, its slots, whether time runs backwards)."""
+    """One file of functions: (name, kernel, its slots, whether time runs backwards, the forward kernel that comes before it)."""
     functions: list[str] = []
     known: dict[str, str] = {}  # populations that differ in their names alone are compiled once
-    for name, kernel, slots, back in passes:
-        text = _function(name, kernel, slots, back, precision, streams)
+    for name, kernel, slots, back, again in passes:
+        text = _Function(name, kernel, slots, back, again, precision, streams).text()
         first = known.setdefault(_without_names(text, name), name)
         functions.append(text if first == name else _alias(name, kernel.title, first))
     head = [
@@ -75,12 +77,6 @@ def _alias(name: str, title: str, first: str) -> str:
     return f"/* {title}: as {first} */\n{head} {{ {first}(slot, a); }}\n"
 
 
-def _function(
-    name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, precision: Precision, streams: tuple[str, ...]
-) -> str:
-    return _Function(name, kernel, slots, back, precision, streams).text()
-
-
 class _Function:
     def __init__(
         self,
@@ -88,6 +84,7 @@ class _Function:
         kernel: k.Kernel,
         slots: tuple[Slot, ...],
         back: bool,
+        again: k.Kernel | None,
         precision: Precision,
         streams: tuple[str, ...],
     ) -> None:
@@ -95,6 +92,7 @@ class _Function:
         self.kernel = kernel
         self.slots = slots
         self.back = back
+        self.again = again
         self.streams = {stream: number for number, stream in enumerate(streams)}
         self.of: dict[tuple[str, str], int] = {(slot.array, slot.kind): number for number, slot in enumerate(slots)}
         self.scope = Scope(
@@ -112,8 +110,11 @@ class _Function:
         if (array, "parameter") in self.of:
             number = self.of[array, "parameter"]
             return f"p{number}" if self.slots[number].single else f"p{number}[lane]"
-        if (array, "carried") in self.of:
-            return f"c{self.of[array, 'carried']}[lane]"
+        for kind in ("carried", "initial"):
+            if (array, kind) in self.of:
+                return f"c{self.of[array, kind]}[lane]"
+        if (array, "again") in self.of:
+            return f"k{self.of[array, 'again']}[step - a->first][lane]"
         parts = []
         if (array, "each") in self.of:
             parts.append(f"e{self.of[array, 'each']}[lane]")
@@ -146,8 +147,10 @@ class _Function:
                     lines.append(
                         f"    const {kind} *const p{number} = (const {kind} *)slot[{number}] + start; /* {slot.array} */"
                     )
-                case "carried":
+                case "carried" | "initial":
                     lines.append(f"    {kind} c{number}[LANES]; /* {slot.array} */")
+                case "again":
+                    lines.append(f"    real k{number}[a->last - a->first][LANES]; /* {slot.array} */")
                 case "gradient" if slot.single:
                     lines.append(f"    real g{number}[LANES]; double s{number} = 0.0; /* {slot.array} */")
                 case "gradient":
@@ -160,6 +163,9 @@ class _Function:
             match slot.kind:
                 case "carried":
                     source = f"((const {kind} *)slot[{number}])[at + lane]"
+                    lines.append(f"        for (int64_t lane = 0; lane < count; lane++) c{number}[lane] = {source};")
+                case "initial":
+                    source = f"*(const {kind} *)slot[{number}]"
                     lines.append(f"        for (int64_t lane = 0; lane < count; lane++) c{number}[lane] = {source};")
                 case "gradient" if slot.single:
                     lines.append(f"        for (int64_t lane = 0; lane < count; lane++) g{number}[lane] = 0;")
@@ -174,28 +180,9 @@ class _Function:
                             f"        for (int64_t lane = 0; lane < count; lane++) o{number}[lane] += r{number}[lane];"
                         )
                         lines.append(f"        real r{number}[LANES] = {{0}};")
-        order = (
-            "step = a->last - 1; step >= a->first; step--" if self.back else "step = a->first; step < a->last; step++"
-        )
-        lines.append(f"        for (int64_t {order}) {{")
-        if any(isinstance(e, k.Local) and e.name == "t" for e in self._expressions()):
-            lines.append("            const double t = ((double)step + a->offset)*a->dt;")
-        if any(isinstance(e, k.Local) and e.name == "dt" for e in self._expressions()):
-            lines.append("            const real dt = (real)a->dt;")
-        for number, slot in enumerate(self.slots):
-            if slot.kind == "each":
-                const = "" if slot.array in stored else "const "
-                place = f"({const}real *)slot[{number}] + (step - a->origin)*a->around + at"
-                lines.append(f"            {const}real *const e{number} = {place}; /* {slot.array} */")
-            elif slot.kind == "weights":
-                lines.append(f"            const real w{number} = ((const real *)slot[{number}])[step];")
-        lines.append("            #pragma omp simd")
-        lines.append("            for (int64_t lane = 0; lane < count; lane++) {")
-        if any(isinstance(e, k.Draw) for e in self._expressions()):
-            lines.append("                const int64_t i = (a->sample + b)*a->size + start + lane;")
-        for statement in self.kernel.body:
-            lines += ["                " + line for line in self._statement(statement)]
-        lines += ["            }", "        }"]
+        if self.again is not None:
+            lines += self._steps(self.again, False)
+        lines += self._steps(self.kernel, self.back)
         for number, slot in enumerate(self.slots):
             kind = "int32_t" if slot.type == "int" else "real"
             match slot.kind:
@@ -213,10 +200,32 @@ class _Function:
         lines.append("}")
         return lines
 
-    def _expressions(self) -> Iterable[k.Expr]:
-        for statement in k.walk_statements(self.kernel.body):
-            for top in k.statement_expressions(statement):
-                yield from k.walk(top)
+    def _steps(self, kernel: k.Kernel, back: bool) -> list[str]:
+        """The loop over the steps of a sample."""
+        stored = {s.array for s in k.walk_statements(kernel.body) if isinstance(s, k.Store)}
+        tops = (top for s in k.walk_statements(kernel.body) for top in k.statement_expressions(s))
+        expressions = [e for top in tops for e in k.walk(top)]
+        named = {e.name for e in expressions if isinstance(e, k.Local)}
+        order = "step = a->last - 1; step >= a->first; step--" if back else "step = a->first; step < a->last; step++"
+        lines = [f"        for (int64_t {order}) {{"]
+        if "t" in named:
+            lines.append("            const double t = ((double)step + a->offset)*a->dt;")
+        if "dt" in named:
+            lines.append("            const real dt = (real)a->dt;")
+        for number, slot in enumerate(self.slots):
+            if slot.kind == "each":
+                const = "" if slot.array in stored else "const "
+                place = f"({const}real *)slot[{number}] + (step - a->origin)*a->around + at"
+                lines.append(f"            {const}real *const e{number} = {place}; /* {slot.array} */")
+            elif slot.kind == "weights":
+                lines.append(f"            const real w{number} = ((const real *)slot[{number}])[step];")
+        lines.append("            #pragma omp simd")
+        lines.append("            for (int64_t lane = 0; lane < count; lane++) {")
+        if any(isinstance(e, k.Draw) for e in expressions):
+            lines.append("                const int64_t i = (a->sample + b)*a->size + start + lane;")
+        for statement in kernel.body:
+            lines += ["                " + line for line in self._statement(statement)]
+        return [*lines, "            }", "        }"]
 
     def _statement(self, statement: k.Statement) -> list[str]:
         match statement:
@@ -230,8 +239,8 @@ class _Function:
         raise InternalError(f"{self.kernel.name}: a {type(statement).__name__} in a pass")
 
     def _store(self, array: str, value: str) -> list[str]:
-        if (array, "carried") in self.of:
-            return [f"c{self.of[array, 'carried']}[lane] = {value};"]
+        if any((array, kind) in self.of for kind in ("carried", "initial", "again")):
+            return [f"{self.place(array, None, None)} = {value};"]
         lines: list[str] = []
         targets = [kind for kind in ("each", "once", "sum") if (array, kind) in self.of]
         if len(targets) > 1:

@@ -7,6 +7,7 @@ the steps with given weights (``sum``, weights of (steps,)). The caller says whi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from snnlang.codegen.adjoint import BAR
@@ -14,7 +15,7 @@ from snnlang.codegen.passes import KEPT, OUT, Passes
 from snnlang.frozen import dataclass
 
 Mode = Literal["each", "once", "sum"]
-Kind = Literal["carried", "each", "once", "sum", "weights", "parameter", "gradient"]
+Kind = Literal["carried", "initial", "each", "again", "once", "sum", "weights", "parameter", "gradient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Slot:
     """One array that a pass is given. ``array`` is its name in the kernel. Shapes: ``carried``, ``once`` and ``sum`` (batch,
     size); ``each``
     (steps, batch, size); ``weights`` (steps,); ``parameter`` (), or (size,) where it differs between neurons; ``gradient`` likewise: of
-    numbers alike for all neurons one partial sum, in double precision, for each block."""
+    numbers alike for all neurons one partial sum, in double precision, for each block. ``initial`` (1,): what is carried begins with this
+    number and is left nowhere. ``again``: no array, what was kept is computed once more (:func:`recomputing`)."""
 
     array: str
     kind: Kind
@@ -62,6 +64,19 @@ def backward_slots(p: Passes, modes: Modes) -> tuple[Slot, ...]:
     single = {q.array: q.index is None for q in p.parameters}
     slots += [Slot(name + BAR, "gradient", "real", single[name]) for name in p.trained]
     return tuple(slots)
+
+
+def begun(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """The slots of a pass that goes through all steps at once: what is carried begins with one number."""
+    return tuple(replace(slot, kind="initial") if slot.kind == "carried" else slot for slot in slots)
+
+
+def recomputing(forward: tuple[Slot, ...], backward: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """The slots of a backward pass that goes forwards first: what that needs, and no array of what is kept."""
+    slots = [replace(slot, kind="again") if slot.array.endswith(KEPT) else slot for slot in backward]
+    known = {(slot.array, slot.kind) for slot in slots}
+    needed = (slot for slot in forward if slot.kind in ("initial", "once", "parameter"))
+    return (*slots, *(slot for slot in needed if (slot.array, slot.kind) not in known))
 
 
 def _inputs(names: tuple[str, ...], modes: Modes) -> list[Slot]:

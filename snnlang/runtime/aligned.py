@@ -1,7 +1,7 @@
 """Arrays that begin where a vector register's worth of memory does.
 
-NumPy's begin at any multiple of 16 bytes. Loops over vectors of 64 bytes then touch two lines of the cache in every load, and a convolution takes a
-quarter longer in one process than in the next.
+NumPy's begin at any multiple of 16 bytes. Loops over vectors of 64 bytes then touch two lines of the cache in every load, and a
+convolution takes a quarter longer in one process than in the next.
 """
 
 from __future__ import annotations

@@ -20,16 +20,18 @@ from snnlang.codegen.adjoint import BAR
 from snnlang.codegen.cell import Cell
 from snnlang.codegen.learning_plan import Layer, LearningPlan, Link
 from snnlang.codegen.passes import KEPT, OUT, Passes, passes
-from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, forward_slots
+from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, begun, forward_slots, recomputing
 from snnlang.frozen import dataclass, field
 from snnlang.runtime.batch_norm import Normalisers, Stage
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
-from snnlang.runtime.pass_runner import INFER, Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
+from snnlang.runtime.pass_runner import INFER, LANES, Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
 from snnlang.runtime.products import Dense, Product
 from snnlang.runtime.shared_buffers import Shared, leaves_signal, shared
 
 Values = NDArray[Any]
 _MODES: tuple[Mode, ...] = ("each", "sum")
+#: Bytes of what is kept of a block of neurons up to which a backward pass computes it again: they stay in the second-level cache.
+_AGAIN = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Engine:
         self._runs = {path: _CellRun(path, cell) for path, cell in learning.cells.items() if path not in self.folded}
         self._layers = [layer for layer in learning.layers if not set(layer.cells) & set(self.folded)]
         self._modes()
+        self._begins: set[str] = set()  # cells whose states begin with one number and are left nowhere
         self._runner = self._make_runner(surrogate, backward)
         self._buffers: dict[tuple[str, tuple[int, ...]], Values] = {}
         self._batch = 0
@@ -154,7 +157,9 @@ class Engine:
         return frozenset(
             link.weight
             for link in self._links
-            if link.kind != "bias" and isinstance(self.wiring.products[link.name], Dense) and used.count(link.weight) == 1
+            if link.kind != "bias"
+            and isinstance(self.wiring.products[link.name], Dense)
+            and used.count(link.weight) == 1
         )
 
     def _add_gradient(self, link: Link, sent: Values, arrived: Values) -> None:
@@ -290,18 +295,54 @@ class Engine:
             name = f"cell{number}_{path}".replace(".", "_").replace("->", "_to_").replace(" ", "_")
             name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
             run.name = name  # type: ignore[attr-defined]
-            run.infer_slots = tuple(s for s in forward_slots(run.passes, modes) if not s.array.endswith(KEPT))
+            fresh, again = self._fresh(run), self._recomputes(run)
+            self._begins |= {path} if fresh else set()
+            slots = begun(forward_slots(run.passes, modes)) if fresh else forward_slots(run.passes, modes)
+            run.infer_slots = tuple(s for s in slots if not s.array.endswith(KEPT))
             inference = _without(run.passes.forward, KEPT)
             every.append(Pass(f"{name}{INFER}", inference, run.infer_slots, False))
             if backward:
-                run.forward_slots = forward_slots(run.passes, modes)
-                run.backward_slots = backward_slots(run.passes, modes)
-                every.append(Pass(f"{name}_forward", run.passes.forward, run.forward_slots, False))
-                every.append(Pass(f"{name}_backward", run.passes.backward, run.backward_slots, True))
+                run.forward_slots, run.backward_slots = slots, backward_slots(run.passes, modes)
+                if fresh:
+                    run.backward_slots = begun(run.backward_slots)
+                forward, before = run.passes.forward, None
+                if again:
+                    run.backward_slots = recomputing(slots, run.backward_slots)
+                    run.forward_slots, forward, before = run.infer_slots, inference, _without(forward, OUT)
+                every.append(Pass(f"{name}_forward", forward, run.forward_slots, False))
+                every.append(Pass(f"{name}_backward", run.passes.backward, run.backward_slots, True, before))
         offset = float(self.plan.time_offset)
         self._cycles = self._whole_cycles()
         cycles = tuple(self._cycles.values())
         return self.arrays.runner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset, cycles)
+
+    def _fresh(self, run: _CellRun) -> bool:
+        """Whether a cell goes through all steps in one call, from states that are one number each and that nobody reads afterwards."""
+        cyclic = any(run.path in layer.cells for layer in self._layers if layer.links)
+        if not self.arrays.overwrites or cyclic or self.segment < self.steps or self.truncate is not None:
+            return False
+        for carried in run.cell.carried:
+            initial = self.wiring.initial.get(carried.array)
+            if carried.array in self.wiring.trained_states or (initial is not None and np.unique(initial).size > 1):
+                return False
+        return bool(run.cell.carried)
+
+    def _recomputes(self, run: _CellRun) -> bool:
+        """Whether the backward pass of a cell computes what it needs of the steps once more, in the cache, instead of reading it from
+        memory: where nothing that arrives differs between steps."""
+        kept = [name for name in run.passes.kept if name not in run.cell.inputs]
+        room = self.steps * LANES * self.real.itemsize * len(kept)
+        constant = all("each" not in modes for modes in run.input_modes.values())
+        return self._fresh(run) and constant and 0 < room <= _AGAIN
+
+    def _initial(self, run: _CellRun, name: str) -> Values:
+        """The number that a state begins with in every sample; adjoints begin with 0."""
+        carried = next((c for c in run.cell.carried if c.name == name), None)
+        type = np.int32 if carried is not None and carried.type == "int" else self.real
+        made = self._buffer(f"initial {name}", 1, type=type)
+        initial = None if carried is None else self.wiring.initial.get(carried.array)
+        made[...] = 0 if initial is None else np.reshape(initial, -1)[-1]
+        return made
 
     def _whole_cycles(self) -> dict[str, Cycle]:
         """Cycles that are called as wholes, by their first population."""
@@ -468,7 +509,7 @@ class Engine:
         """What goes from segment to segment: states, and the last steps of signals that arrive late."""
         result = {}
         for run in self._runs.values():
-            for name in run.passes.carried:
+            for name in run.passes.carried if run.path not in self._begins else ():
                 result[name] = self._state(run, name)
             if self._deepest:
                 for output, modes in run.output_modes.items():
@@ -482,7 +523,7 @@ class Engine:
 
     def _start(self) -> None:
         for run in self._runs.values():
-            for c in run.cell.carried:
+            for c in run.cell.carried if run.path not in self._begins else ():
                 initial = self.wiring.initial.get(c.array)
                 state = self._state(run, c.name)
                 state[...] = 0 if initial is None else self.xp.asarray(initial).reshape(-1, run.cell.size)[-1]
@@ -637,6 +678,8 @@ class Engine:
         match slot.kind:
             case "carried":
                 return self._state(run, slot.array)
+            case "initial":
+                return self._initial(run, slot.array)
             case "parameter":
                 return self._parameter(run, slot)
             case "weights":
@@ -654,8 +697,7 @@ class Engine:
     def _copies(self, run: _CellRun) -> bool:
         """Whether passes of a cell are given copies of parameters (:meth:`_parameter`)."""
         return any(
-            p.index is not None
-            and self.wiring.values[p.array].size != run.cell.size
+            (p.index is not None and self.wiring.values[p.array].size != run.cell.size)
             or (p.type == "int" and self.wiring.values[p.array].dtype != np.int32)
             for p in run.cell.parameters
         )
@@ -705,7 +747,7 @@ class Engine:
         if self.want_inputs:
             self.input_gradients = {name: self.xp.zeros_like(self._inputs[name]) for name in self.learning.inputs}
         for run in self._runs.values():
-            for name in run.passes.turned:
+            for name in run.passes.turned if run.path not in self._begins else ():
                 self._buffer(f"turned {name}", self._batch, run.cell.size, zero=True)
             for output in run.output_modes:
                 if "each" in run.adjoint_modes[output] and self._deepest:
@@ -743,7 +785,9 @@ class Engine:
         for run in self._runs.values():
             for carried in run.cell.carried:
                 if carried.array in self.wiring.trained_states and carried.name in run.passes.turned:
-                    self.gradients[carried.array] += self._buffer(f"turned {carried.name}", self._batch, run.cell.size).sum(0)
+                    self.gradients[carried.array] += self._buffer(
+                        f"turned {carried.name}", self._batch, run.cell.size
+                    ).sum(0)
             for output, modes in run.adjoint_modes.items():
                 if output in self.wiring.trained_states and "each" in modes and self._deepest:
                     self.gradients[output] += self._bar(run.path, output)[: self._deepest].sum((0, 1))
@@ -982,6 +1026,10 @@ class Engine:
         match slot.kind:
             case "carried":
                 return self._buffer(f"turned {plain}", self._batch, size)
+            case "initial":
+                return self._initial(run, slot.array)
+            case "again":
+                return self._buffer("none", 0)
             case "parameter":
                 return self._parameter(run, slot)
             case "weights":

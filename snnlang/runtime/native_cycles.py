@@ -93,7 +93,7 @@ class CyclingRunner(NativeRunner):
         origin: int,
         sample: int,
     ) -> None:
-        """As the protocol says; backwards ``links`` hold adjoints of arrivals, weights (receivers, senders) and adjoints of what was sent."""
+        """As the protocol says; backwards ``links`` hold adjoints of arrivals, weights (receivers, senders), adjoints of what was sent."""
         library = self._making.result()
         short, _, turn = name.rpartition("_")
         cycle, back = self._cycles[short], turn == "backward"

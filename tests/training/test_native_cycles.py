@@ -1,4 +1,4 @@
-"""Cycles that are compiled as wholes: the numbers of the NumPy target, which goes step by step, and the same bits with any number of threads."""
+"""Cycles that are compiled as wholes: the numbers of the NumPy target, which goes step by step, and the same bits on any threads."""
 
 from __future__ import annotations
 

@@ -37,12 +37,12 @@ int64_t snn_rows_list(const real *sent, int64_t rows, int64_t pre, int64_t *begi
     return n;
 }
 
-/* The same by sender: rows of each, in their order. */
+/* The same by sender: rows of each, in their order, counted from the first of them. */
 void snn_rows_turn(int64_t rows, int64_t pre, const int64_t *begin, const int32_t *index, const real *value, int64_t *by, int32_t *row,
                    real *of)
 {
     memset(by, 0, (size_t)(pre + 1)*sizeof(int64_t));
-    for (int64_t k = 0; k < begin[rows]; k++) by[index[k] + 1]++;
+    for (int64_t k = begin[0]; k < begin[rows]; k++) by[index[k] + 1]++;
     for (int64_t i = 0; i < pre; i++) by[i + 1] += by[i];
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = begin[r]; k < begin[r + 1]; k++) {

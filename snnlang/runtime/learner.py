@@ -585,6 +585,8 @@ class Learner:
             self.samples += batch
             outcome = self.compare(readouts, columns)
             self.backward(engine, outcome.adjoints)
+            given.clear()
+            engine.release()
             for label, adjoint in outcome.weights.items():
                 path, _, variable = label.rpartition(".")
                 array = self._weight_array(path, variable)

@@ -780,6 +780,10 @@ class Engine:
                         self._buffer(f"turned {name}", self._batch, run.cell.size, zero=True)
         return self.gradients
 
+    def release(self) -> None:
+        """Let go of the samples of the last batch, so that those of the next can take their place in memory."""
+        self._inputs = {}
+
     def _begin(self) -> None:
         """What is carried back to the beginning is the gradient of the initial states."""
         for run in self._runs.values():

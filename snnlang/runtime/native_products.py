@@ -28,13 +28,15 @@ from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
 #: The part of active senders below which gathered rows beat a matrix product.
-RARE = 0.18
+RARE = 0.22
 #: The part of active channels below which a convolution goes through lists of them.
 RARE_PIXELS = 0.18
 #: Channels, before and after, below which a convolution makes no lists.
 FEWEST = 8
 #: Rows that are counted to know that part.
 LOOKED_AT = 8
+#: Rows of adjoints that a gradient gathers from before the next ones: a part of their columns stays in the second-level cache.
+CHUNK = 512
 #: Numbers of a piece of images that the gradient of a convolution works on: they stay in the second-level cache.
 PIECE = 24000
 #: The same where active channels are listed: numbers of adjoints.
@@ -207,6 +209,7 @@ class NativeDense(Dense):
         super().__init__(pre, post, scale, mask)
         self._native = native
         self._listed: tuple[Values, Values, Values] | None = None
+        self._turned: tuple[Values, Values] = (np.empty(0, np.int32), np.empty(0, native.real))
         self._of: tuple[int, tuple[int, ...]] | None = None  # where what was listed last lies
 
     def _few(self, sent: Values) -> bool:
@@ -246,14 +249,21 @@ class NativeDense(Dense):
         known = self._listed if self._of == (sent.ctypes.data, sent.shape) else None
         begin, index, value = self._list(sent) if known is None else known
         self._of = None
-        count = int(begin[-1])
-        by, row, of = np.empty(self.pre + 1, np.int64), np.empty(count, np.int32), np.empty(count, self._native.real)
-        self._native.call("snn_rows_turn", sent.shape[0], self.pre, begin, index, value, by, row, of)
+        by = np.empty(self.pre + 1, np.int64)
+        for at in range(0, sent.shape[0], CHUNK):
+            rows = min(CHUNK, sent.shape[0] - at)
+            count, more = int(begin[at + rows] - begin[at]), int(add or at > 0)
+            if self._turned[0].size < count:
+                self._turned = np.empty(count, np.int32), np.empty(count, self._native.real)
+            row, of, bars = *self._turned, arrived[at:]
+            self._native.call("snn_rows_turn", rows, self.pre, begin[at:], index, value, by, row, of)
 
-        def part(first: int, last: int, _: int) -> None:
-            self._native.call("snn_rows_gather", by, row, of, arrived, self.post, out, first, last, self.scale, int(add))
+            def part(
+                first: int, last: int, _: int, row: Values = row, of: Values = of, bars: Values = bars, more: int = more
+            ) -> None:
+                self._native.call("snn_rows_gather", by, row, of, bars, self.post, out, first, last, self.scale, more)
 
-        self._native.share(self.pre, float(count) * self.post, part)
+            self._native.share(self.pre, float(count) * self.post, part)
 
 
 class NativeConvolution(Convolution):

@@ -99,6 +99,7 @@ def test_pools(precision: str, greatest: bool, shape: Window) -> None:
 def test_gathered_rows(precision: str, pre: int, post: int, part: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_products, "RARE", 1.1)
     monkeypatch.setattr(native_products, "WORTH_LISTS", 0)
+    monkeypatch.setattr(native_products, "CHUNK", 10)
     native, rng = Native(precision), np.random.default_rng(2)
     a, b = NativeDense(native, pre, post, -0.5), Dense(pre, post, -0.5)
     x = sparse(rng, (37, pre), part, native.real)

@@ -403,7 +403,8 @@ class Engine:
         place = self._shared[run.path].kept.get(array)
         if place is not None:
             return self._input(place, "each", run.cell.size)
-        return self._buffer(array, self.segment, self._batch, run.cell.size)
+        # names within a step are the neuron's own: populations of one neuron and size must not meet in one array
+        return self._buffer(f"{run.path}/{array}", self.segment, self._batch, run.cell.size)
 
     def _input(self, target: str, mode: Mode, size: int) -> Values:
         steps = (self.segment,) if mode == "each" else ()

@@ -2,10 +2,10 @@
 
     void NAME(void *const *slot, const snn_span *a)
 
-``slot`` are the arrays of :mod:`snnlang.codegen.passes_layout` in their order. A block is 64 neurons; of each, the samples of
-the batch come
-one after another and of each sample all steps. A backward pass may go forwards first (``again``), and find what that kept in the cache. Blocks share nothing that they write, so that threads may share them out. Sums over
-samples and steps are made in one order whatever the number of threads.
+``slot`` are the arrays of :mod:`snnlang.codegen.passes_layout` in their order. A block is 64 neurons; of each, the samples of the batch
+come one after another and of each sample all steps. A backward pass may go forwards first (``again``), and finds what that kept in the
+cache. Blocks share nothing that they write, so that threads may share them out. Sums over samples and steps are made in one order whatever
+the number of threads.
 """
 
 from __future__ import annotations

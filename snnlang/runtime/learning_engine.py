@@ -295,7 +295,7 @@ class Engine:
             name = f"cell{number}_{path}".replace(".", "_").replace("->", "_to_").replace(" ", "_")
             name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
             run.name = name  # type: ignore[attr-defined]
-            fresh, again = self._fresh(run), self._recomputes(run)
+            fresh, again = self._in_one_call(run), self._recomputes(run)
             self._begins |= {path} if fresh else set()
             slots = begun(forward_slots(run.passes, modes)) if fresh else forward_slots(run.passes, modes)
             run.infer_slots = tuple(s for s in slots if not s.array.endswith(KEPT))
@@ -316,7 +316,7 @@ class Engine:
         cycles = tuple(self._cycles.values())
         return self.arrays.runner(every, self.plan.precision, self.plan.streams, self.plan.dt, offset, cycles)
 
-    def _fresh(self, run: _CellRun) -> bool:
+    def _in_one_call(self, run: _CellRun) -> bool:
         """Whether a cell goes through all steps in one call, from states that are one number each and that nobody reads afterwards."""
         cyclic = any(run.path in layer.cells for layer in self._layers if layer.links)
         if not self.arrays.overwrites or cyclic or self.segment < self.steps or self.truncate is not None:
@@ -333,7 +333,7 @@ class Engine:
         kept = [name for name in run.passes.kept if name not in run.cell.inputs]
         room = self.steps * LANES * self.real.itemsize * len(kept)
         constant = all("each" not in modes for modes in run.input_modes.values())
-        return self._fresh(run) and constant and 0 < room <= _AGAIN
+        return self._in_one_call(run) and constant and 0 < room <= _AGAIN
 
     def _initial(self, run: _CellRun, name: str) -> Values:
         """The number that a state begins with in every sample; adjoints begin with 0."""
@@ -767,14 +767,17 @@ class Engine:
             first, last = segments[number]
             if number < len(segments) - 1 or not self._fresh:
                 until, self._until = self._until, None
-                for name, value in self._carried().items():
-                    value[...] = self._states[number][name]
+                if self._states:
+                    for name, value in self._carried().items():
+                        value[...] = self._states[number][name]
+                else:
+                    self._start()
                 self._forward_segment(first, last, True, None)
                 self._until = until
             self._backward_segment(first, last, adjoints)
             if number == 0:
                 self._begin()
-            self._fresh = len(segments) == 1
+            self._fresh = len(segments) == 1 and not self._overwritten
             if self.truncate is not None:
                 for run in self._runs.values():
                     for name in run.passes.turned:
@@ -840,6 +843,8 @@ class Engine:
             if not self._deepest and path not in cyclic and not run.still:
                 outputs = [output for output, modes in run.output_modes.items() if "each" in modes]
             self._shared[path] = shared(run.passes, free, outputs)
+        #: whether a backward pass leaves adjoints where another one would look for what the forward pass left
+        self._overwritten = bool(self._spent) or any(one.kept or one.sent for one in self._shared.values())
 
     def _leaves(self, link: Link, others: Sequence[Link], inside: set[str]) -> bool:
         product = self.wiring.products[link.name] if link.kind != "bias" else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnlang.runtime import native_cycles
+from snnlang.runtime import native_cycles, native_products
 from snnlang.runtime.compiler import find
 
 from .networks import NEURONS, images, network, text
@@ -74,7 +74,7 @@ def test_as_step_by_step(name: str, more: str, rare: float, block: int, monkeypa
 @pytest.mark.parametrize("name", NETWORKS)
 def test_threads_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # bits of a BLAS may depend on where its arrays lie: here only what the cycle itself computes is compared
-    monkeypatch.setattr(native_cycles.NativeDense, "gradient", by_sums)
+    monkeypatch.setattr(native_products.NativeDense, "gradient", by_sums)
     alone, shared = grown(name, "c", "float32", "threads = 1"), grown(name, "c", "float32", "threads = 3")
     assert alone[0] == shared[0]
     assert np.array_equal(alone[2], shared[2])

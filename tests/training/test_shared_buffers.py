@@ -97,6 +97,22 @@ def test_segments_keep_their_states(more: str) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("name", ["deep", "pool"])
+def test_two_backward_passes_of_one_forward_pass(name: str) -> None:
+    """Adjoints lie where the forward pass left its numbers: a second backward pass goes forwards again."""
+    net = network(text(NETWORKS[name], size=12, steps=9), "c")
+    learner = net.learner
+    given, once = learner.inputs({"image": images(20, 12, 9)})
+    engine = learner.engine(once, True)
+    readouts = engine.forward(given)
+    bars = {label: np.random.default_rng(1).normal(size=value.shape) for label, value in readouts.items()}
+    first = {key: np.array(value) for key, value in engine.backward(bars).items()}
+    for key, value in engine.backward(bars).items():
+        assert np.array_equal(value, first[key]), key
+        assert np.any(value != 0), key
+
+
+@needs_compiler
 def test_kept_in_the_place_of_what_arrived() -> None:
     _, engine = learned(MLP, 9)
     run = engine.runs["h"]

@@ -167,7 +167,8 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         engine = self._engines[key]
         batch = next(iter(given.values())).shape[0]
         self.net.learner.masks(batch if training else None, sample)
-        made = engine.forward(arrays, keep=keep, sample=sample, training=training)
+        with self.net.learner.arrays.said():
+            made = engine.forward(arrays, keep=keep, sample=sample, training=training)
         return engine, tuple(made[readout.label] for readout in self.readouts)
 
     def turned(self, value: Values) -> Values:
@@ -217,7 +218,8 @@ class _Passes(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
                 readout.label: np.ascontiguousarray(of.turned(adjoint.detach().numpy()), learner.real)
                 for readout, adjoint in zip(of.readouts, adjoints)
             }
-            learner.backward(engine, bars)
+            with learner.arrays.said():
+                learner.backward(engine, bars)
         back: list[Any] = [None, None]
         for name, tensor, asked in zip(of.inputs, tensors, wanted):
             value = engine.input_gradients[name] if asked else None

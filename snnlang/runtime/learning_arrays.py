@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.runtime import aligned
+from snnlang.runtime.blas import one_thread
 from snnlang.runtime.pass_runner import Cycle, NativeRunner, NumpyRunner, Pass, Runner
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Arrays(Protocol):
         ...
 
     def said(self) -> Any:
-        """A context in which errors of a device are told in our words (E741, E745)."""
+        """A context to compute in; errors of a device are told in our words (E741, E745)."""
         ...
 
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -159,8 +160,12 @@ class HostArrays:
 
     @contextmanager
     def said(self) -> Iterator[None]:
-        """Nothing to say."""
-        yield
+        """Nothing to say. Compiled passes and products have threads of their own, and a BLAS none beside them."""
+        if self.target != "c":
+            yield
+            return
+        with one_thread():
+            yield
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """None."""

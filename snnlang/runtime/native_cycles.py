@@ -119,11 +119,7 @@ class CyclingRunner(NativeRunner):
             given = [ctypes.c_int64(value) if isinstance(value, int) else value for value in counts]
             library.snn_cycle(*given, ctypes.c_double(RARE), ctypes.c_void_p(rooms[part].ctypes.data))
 
-        if parts == 1 or self._pool is None:
-            for part in range(parts):
-                call(part)
-        else:
-            list(self._pool.map(call, range(parts)))
+        self._team(parts, call)
         for target, made in sums:
             target += made.sum() if target.size == 1 else made.sum(0)
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from snnlang.runtime import aligned
 from snnlang.runtime.products import Dense
+from snnlang.runtime.team import Team
 from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
@@ -35,6 +36,8 @@ RARE_PIXELS = 0.18
 FEWEST = 8
 #: Rows that are counted to know that part.
 LOOKED_AT = 8
+#: Rows of a product that one thread computes at least, and multiplications of such a piece below which the product stays whole.
+PIECE_OF_ROWS, WORTH_PIECES = 64, 2_000_000
 #: Rows of adjoints that a gradient gathers from before the next ones: a part of their columns stays in the second-level cache.
 CHUNK = 512
 #: Numbers of a piece of images that the gradient of a convolution works on: they stay in the second-level cache.
@@ -136,7 +139,7 @@ class Native:
         self.real = np.dtype(np.float64 if self.double else np.float32)
         self.number = ctypes.c_double if self.double else ctypes.c_float
         self.threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._team = Team(threads)
         self._rooms: list[Values] = []
         self._kind = "rows"
         self._building: Future[Any] | None = None
@@ -180,12 +183,7 @@ class Native:
     def share(self, count: int, work: float, do: Callable[[int, int, int], None]) -> None:
         """``do(first, last, part)`` for parts of ``count``, on threads where ``work`` multiplications pay for them."""
         parts = max(1, min(self.threads, count, int(work / max(1, WORTH))))
-        if parts == 1:
-            do(0, count, 0)
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads)
-        list(self._pool.map(lambda n: do(count * n // parts, count * (n + 1) // parts, n), range(parts)))
+        self._team(parts, lambda n: do(count * n // parts, count * (n + 1) // parts, n))
 
     def room(self, part: int, size: int) -> Values:
         """Working memory of a part, kept between calls; never two calls' at once."""
@@ -211,6 +209,19 @@ class NativeDense(Dense):
         self._listed: tuple[Values, Values, Values] | None = None
         self._turned: tuple[Values, Values] = (np.empty(0, np.int32), np.empty(0, native.real))
         self._of: tuple[int, tuple[int, ...]] | None = None  # where what was listed last lies
+
+    def _multiply(self, a: Values, b: Values, out: Values) -> None:
+        """Threads share out pieces of rows. Products that a BLAS may compute in a way made for small ones stay whole."""
+        pieces = a.shape[0] // PIECE_OF_ROWS
+        if self._native.threads == 1 or pieces < 2 or b.shape[1] < PIECE_OF_ROWS or b.size * PIECE_OF_ROWS < WORTH_PIECES:
+            np.matmul(a, b, out=out)
+            return
+
+        def part(first: int, last: int, _: int) -> None:
+            rows = slice(first * PIECE_OF_ROWS, None if last == pieces else last * PIECE_OF_ROWS)
+            np.matmul(a[rows], b, out=out[rows])
+
+        self._native.share(pieces, float(a.shape[0]) * b.size, part)
 
     def _few(self, sent: Values) -> bool:
         if self.mask is not None or sent.dtype != self._native.real or sent.shape[0] * self.pre * self.post < WORTH_LISTS:

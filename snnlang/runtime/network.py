@@ -22,9 +22,12 @@ from snnlang.model.model import Program
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
+from snnlang.runtime.threads import cores
 from snnlang.runtime.training import History, Trainer, measure
 
 Values = NDArray[Any]
+#: Threads of a training for which nobody said how many: the cores of the machine, as far as a batch has work for them.
+MOST_THREADS = 16
 
 
 class Network:
@@ -54,25 +57,13 @@ class Network:
         precision = PRECISIONS[str(options.precision or self.experiment.settings.get("precision", "float32"))]
         plan = plan_training(self.experiment, precision)
         chosen = str(options.target or self.experiment.settings.get("target", "auto"))
-        threads = options.threads or self.experiment.settings.get("threads")
-        self.target, arrays, more = _target(chosen, plan, self.training, int(threads or 1))
+        threads = int(options.threads or self.experiment.settings.get("threads") or min(cores(), MOST_THREADS))
+        self.target, arrays, more = _target(chosen, plan, self.training, threads)
         self.warnings += more
-        self._limit(threads)
-        self.learner = Learner(self.experiment, plan, target=self.target, threads=int(threads or 1), arrays=arrays)
+        self.learner = Learner(self.experiment, plan, target=self.target, threads=threads, arrays=arrays)
         self.warnings += arrays.warnings()
         if options.weights is not None:
             self._take(options.weights.arrays, options.weights.origin)
-
-    @staticmethod
-    def _limit(threads: int | None) -> None:
-        """Matrix products use as many threads as the passes do, where threadpoolctl can tell them."""
-        if threads is None:
-            return
-        try:
-            from threadpoolctl import threadpool_limits
-        except ImportError:
-            return
-        threadpool_limits(int(threads))
 
     @property
     def training(self) -> Training:

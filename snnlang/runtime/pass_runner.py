@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.frozen import dataclass
+from snnlang.runtime.team import Team
 
 if TYPE_CHECKING:
     from snnlang.codegen.kernel import Kernel
@@ -134,7 +134,7 @@ class NativeRunner:
         self._keys = np.array([stream.key for stream in streams.values()], np.uint64)
         self._dt, self._offset = dt, offset
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._team = Team(threads)
 
     def run(
         self,
@@ -164,11 +164,7 @@ class NativeRunner:
             )
             function(ctypes.byref(pointers), ctypes.byref(span))
 
-        if parts == 1 or self._pool is None:
-            parts = 1
-            call(0)
-        else:
-            list(self._pool.map(call, range(parts)))
+        self._team(parts, call)
 
     def _handle(self, part: int) -> Any:
         from snnlang.runtime.compiler import library

@@ -54,12 +54,15 @@ class Dense:
         self.pre, self.post, self.scale, self.mask = pre, post, scale, mask
         self._scratch = Scratch()
 
+    def _multiply(self, a: Values, b: Values, out: Values) -> None:
+        np.matmul(a, b, out=out)
+
     def _product(self, a: Values, b: Values, out: Values, add: bool) -> None:
         if not add:
-            np.matmul(a, b, out=out)
+            self._multiply(a, b, out)
             return
         made = self._scratch(out)
-        np.matmul(a, b, out=made)
+        self._multiply(a, b, made)
         out += made
 
     def matrix(self, weight: Values) -> Values:
@@ -79,7 +82,7 @@ class Dense:
         whole = out.reshape(self.pre, self.post)
         direct = not add and np.shares_memory(whole, out)
         made = whole if direct else self._scratch(whole)
-        np.matmul(sent.T, arrived, out=made)
+        self._multiply(sent.T, arrived, made)
         if self.scale != 1.0:
             made *= made.dtype.type(self.scale)
         if self.mask is not None:

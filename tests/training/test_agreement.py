@@ -14,6 +14,7 @@ import snnlang
 from snnlang.cli.program import run as command_line
 from snnlang.data.fetch import SYSTEM_FOLDERS
 from snnlang.runtime import agreement_training, cuda_shim
+from snnlang.runtime.blas import can_be_told
 from snnlang.runtime.compiler import find
 from snnlang.runtime.learner import Learner
 
@@ -131,3 +132,17 @@ def test_examples(path: Path) -> None:
         pytest.skip("Fashion-MNIST is not installed")
     report = snnlang.load(path).verify()
     assert report.agrees, str(report)
+
+
+@pytest.mark.skipif(find() is None or not can_be_told(), reason="no C compiler, or no threadpoolctl")
+def test_no_bit_depends_on_threads() -> None:
+    """Layers large enough that the rows of their products are shared out."""
+    text = TEXT.format(line="    connect h -> h.x: dense(autapses = false)").replace("dense(12", "dense(300").replace("batch = 8", "batch = 256")
+    draws = np.random.default_rng(3)
+    x, y = draws.random((256, 8, 8)), draws.integers(0, 10, 256)
+    loss, gradients = snnlang.load(text).network(target="c", threads=1).grad(x, y)
+    for threads in (2, 3, 5):
+        again, others = snnlang.load(text).network(target="c", threads=threads).grad(x, y)
+        assert again == loss
+        for name, value in gradients.items():
+            np.testing.assert_array_equal(others[name], value, err_msg=f"{name}, {threads} threads")

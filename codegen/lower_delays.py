@@ -125,6 +125,10 @@ def lower_delays(
                 [k.Store(state.delays, SYNAPSE, k.Call("int", (bounded,), "int"))],
             )
         )
+    if assembly.learning:  # arrivals become links, one for each delay that occurs
+        state.lag = state.emission_lag
+        assembly.late[state.connectivity] = state.delays, state.emission_lag
+        return
     state.lag = None
     name = assembly.unique(f"{state.path}_arrivals")
     assembly.queues[name] = Queue(name, state.connectivity, longest + 1)

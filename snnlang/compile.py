@@ -144,6 +144,9 @@ def derive_network(experiment: Experiment) -> Derived:
         uniform, constant = _uniform_names(projection, synapse, experiment)
         frozen = {variable for path, variable in experiment.freeze if path == projection.path}
         uniform_delay = projection.delay is None or delay_steps(projection, experiment.dt) is not None
+        if experiment.training is not None:  # every synapse gets a weight of its own, and delays are links of their own lags
+            uniform_delay = True
+            constant = constant if projection.synapse is None else frozenset()
         plain_dendritic = projection.dendritic is None or not isinstance(projection.dendritic, ArrayValue)
         shared_weights = projection.pattern.kind == "conv2d"
         placement = place(synapse, uniform, uniform_delay, plain_dendritic, shared_weights, constant - frozen)

@@ -123,6 +123,14 @@ def _projection(
             made = replace(made, weight=given)
         else:
             made = replace(made, arguments={**made.arguments, variable: given})
+    for param in () if projection.synapse is None else projection.synapse.params:
+        name = f"{projection.path}.{param.name}"
+        if name in found and param.trainable:
+            taken.add(name)
+            if found[name].size != 1:
+                problems.append(f"`{name}` is {shown(found[name].shape)}, and the network's is {shown(())}")
+                continue
+            made = replace(made, arguments={**made.arguments, param.name: Constant(float(found[name].reshape(-1)[0]))})
     name = f"{projection.path}.bias"
     if projection.bias and name in found:
         taken.add(name)

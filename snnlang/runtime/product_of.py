@@ -28,6 +28,8 @@ def product_of(
     for factor in link.factors:
         scale *= float(np.asarray(device.read(factor)))
     rows, columns = len(c.pre_part), len(c.post_part)
+    if link.late is not None:
+        return _late(link, c, plan, device, scale)
     if c.kind == "dense":
         mask = None
         if not c.autapses:
@@ -59,6 +61,21 @@ def product_of(
         shared = np.asarray(generate(c, plan.streams.get(c.stream)).weight_index, np.int64)
         return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale, shared), (c.shared_size,)
     return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale), (pre_of.size,)
+
+
+def _late(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, scale: float) -> tuple[Product, tuple[int, ...]]:
+    """The synapses of one delay, as a list; the weights are those of all."""
+    pre_of, post_of = (np.asarray(side, np.int64) for side in device.synapses(link.connectivity))
+    chosen = np.flatnonzero(np.asarray(device.read(plan.late[link.connectivity][0])).reshape(-1) == link.late)
+    shape: tuple[int, ...] = (pre_of.size,)
+    weight = chosen
+    if c.shared_size:
+        weight, shape = np.asarray(generate(c, plan.streams.get(c.stream)).weight_index, np.int64)[chosen], (c.shared_size,)
+    elif c.kind == "dense":
+        shape = (len(c.pre_part), len(c.post_part))
+        if not c.autapses:
+            chosen = weight = chosen[pre_of[chosen] != post_of[chosen]]
+    return Sparse(pre_of[chosen], post_of[chosen], c.pre_size, c.post_size, scale, weight), shape
 
 
 def _place(part: Any) -> slice | Values:

@@ -33,6 +33,7 @@ from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
 from snnlang.runtime.losses import LossFunction, Outcome
+from snnlang.runtime.native_lists import NativeLists
 from snnlang.runtime.native_products import Native
 from snnlang.runtime.product_of import fan_in, product_of
 from snnlang.runtime.products import Dropped, OneToOne, Product, Sparse, Transposed
@@ -113,6 +114,7 @@ class Learner:
         plan, projections = self.plan, {p.path: p for p in self.experiment.network.projections}
         frozen = set(self.training.freeze)
         native = Native(plan.precision, self.threads) if self.target == "c" else None
+        lists = NativeLists(plan.precision, self.threads) if self.target == "c" else None
         chosen: list[tuple[str, str, float | None, float | None]] = []
         for link in self.layers.links:
             if link.kind == "bias":
@@ -125,7 +127,7 @@ class Learner:
                     product = self._tied(link, connectivity, tied[1])
                     self.products[link.name] = self._dropped(product, connectivity, projections)
                     continue
-                product, shape = product_of(link, connectivity, plan, self._device, native)
+                product, shape = product_of(link, connectivity, plan, self._device, native, lists)
                 self.products[link.name] = self._dropped(product, connectivity, projections)
                 owner, variable = connectivity.owner, "w"
                 projection = projections.get(owner)
@@ -272,8 +274,9 @@ class Learner:
 
     def _all_one(self, link: Link, shape: tuple[int, ...]) -> None:
         """What a synapse delivers without its weight goes over a matrix of ones."""
-        if not shape or isinstance(self.products[link.name], OneToOne | Sparse):  # they take one number for all
-            return
+        product = self.products[link.name]
+        if not shape or isinstance(product, OneToOne) or (isinstance(product, Sparse) and product.shared is None):
+            return  # these take one number for all
         name = f"{link.connectivity} all one"
         self.values[name] = np.ones(shape, self.real)
 

@@ -23,6 +23,7 @@ from snnlang.runtime.products import Dropped, Part, Product
 _PRODUCTS = {
     "Dense": "a matrix product",
     "Sparse": "a list of synapses",
+    "NativeSparse": "a list of synapses",
     "OneToOne": "neuron to neuron",
     "Convolution": "a convolution",
     "Pool": "a pool",

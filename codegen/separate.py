@@ -120,6 +120,9 @@ def _one_over(expr: k.Expr) -> k.Expr:
     return ONE if expr == ONE else k.Binary("/", ONE, expr)
 
 
+_Stored = dict[tuple[str, k.Expr | None], k.Expr]
+
+
 def inlined(body: tuple[k.Statement, ...]) -> list[tuple[k.Store | k.Accumulate, tuple[k.Expr, ...]]]:
     """The stores of a kernel with its names put in, each with the conditions under which it happens.
 
@@ -127,7 +130,7 @@ def inlined(body: tuple[k.Statement, ...]) -> list[tuple[k.Store | k.Accumulate,
     """
     made: list[tuple[k.Store | k.Accumulate, tuple[k.Expr, ...]]] = []
 
-    def put(expr: k.Expr, names: dict[str, k.Expr], stored: dict[tuple[str, k.Expr | None], k.Expr]) -> k.Expr:
+    def put(expr: k.Expr, names: dict[str, k.Expr], stored: _Stored) -> k.Expr:
         match expr:
             case k.Local(name=name):
                 return names.get(name, expr)
@@ -135,7 +138,7 @@ def inlined(body: tuple[k.Statement, ...]) -> list[tuple[k.Store | k.Accumulate,
                 return stored[array, index]
         return rebuild(expr, lambda operand: put(operand, names, stored))
 
-    def go(statements: tuple[k.Statement, ...], names: dict[str, k.Expr], when: tuple[k.Expr, ...], stored: dict[tuple[str, k.Expr | None], k.Expr]) -> None:
+    def go(statements: tuple[k.Statement, ...], names: dict[str, k.Expr], when: tuple[k.Expr, ...], stored: _Stored) -> None:
         for statement in statements:
             match statement:
                 case k.Let(name=name, value=value):

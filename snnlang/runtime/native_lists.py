@@ -19,7 +19,7 @@ from snnlang.runtime.products import Sparse
 
 Values = NDArray[Any]
 #: Numbers of sent and arrived values that the gradient works on at once: they stay in the second-level cache.
-PIECE = 200_000
+PIECE = 400_000
 
 
 @lru_cache(maxsize=2)

@@ -22,9 +22,15 @@ Values = NDArray[Any]
 
 
 def product_of(
-    link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, native: Native | None = None, lists: NativeLists | None = None
+    link: Link,
+    c: Connectivity,
+    plan: Plan,
+    device: NumpyDevice,
+    native: Native | None = None,
+    lists: NativeLists | None = None,
 ) -> tuple[Product, tuple[int, ...]]:
-    """The product, and the shape of weights that it wants (() where the plan's own will do). ``native`` and ``lists``: compiled where that is faster."""
+    """The product, and the shape of weights that it wants (() where the plan's own will do). ``native`` and ``lists``: compiled where
+    that is faster."""
     scale = link.scale
     for factor in link.factors:
         scale *= float(np.asarray(device.read(factor)))
@@ -64,7 +70,9 @@ def product_of(
     return _listed(lists, pre_of, post_of, c, scale, None), (pre_of.size,)
 
 
-def _late(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, scale: float, lists: NativeLists | None) -> tuple[Product, tuple[int, ...]]:
+def _late(
+    link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, scale: float, lists: NativeLists | None
+) -> tuple[Product, tuple[int, ...]]:
     """The synapses of one delay, as a list; the weights are those of all."""
     pre_of, post_of = (np.asarray(side, np.int64) for side in device.synapses(link.connectivity))
     chosen = np.flatnonzero(np.asarray(device.read(plan.late[link.connectivity][0])).reshape(-1) == link.late)
@@ -79,7 +87,9 @@ def _late(link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, scale: f
     return _listed(lists, pre_of[chosen], post_of[chosen], c, scale, weight), shape
 
 
-def _listed(lists: NativeLists | None, pre_of: Values, post_of: Values, c: Connectivity, scale: float, weight: Values | None) -> Product:
+def _listed(
+    lists: NativeLists | None, pre_of: Values, post_of: Values, c: Connectivity, scale: float, weight: Values | None
+) -> Product:
     if lists is None:
         return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale, weight)
     return NativeSparse(lists, pre_of, post_of, c.pre_size, c.post_size, scale, weight)

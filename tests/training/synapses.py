@@ -129,11 +129,18 @@ SYNAPSES: list[tuple[str, str, str, str]] = [
     ("Rise", "Source", "Membrane.I", "uniform(10 pA, 300 pA)"),
     ("Gated", "Source", "Potential.x", "uniform(0.1, 0.5)"),
 ]
-LIBRARY = {"Exponential", "Alpha", "BiExponential", "Conductance", "NMDA", "SaturatingNMDA", "Delta", "TsodyksMarkram", "PSP", "DecayPSP"}
+LIBRARY = {case[0] for case in SYNAPSES[:10]}
 
 
 def through(
-    synapse: str, source: str, target: str, weights: str, *, pattern: str = "dense", more: str = "", loss: str = "sum(out.v)", **settings: str
+    synapse: str,
+    source: str,
+    target: str,
+    weights: str,
+    *,
+    pattern: str = "dense",
+    more: str = "",
+    settings: str = "",
 ) -> str:
     """A file with ``image -> s -> out``, the second connection through a synapse; ``more`` are further options of it."""
     name = synapse.partition("(")[0]
@@ -144,5 +151,6 @@ def through(
         "connect image -> s.x: dense, w = uniform(0.3, 0.9)\n"
         f"connect s -> out.{port}: {pattern} via {synapse}, w = {weights}{more}"
     )
-    surrogate = settings.pop("surrogate", "atan(alpha = 2), reset = detach")
-    return text(lines, size=3, steps=12, loss=loss, surrogate=surrogate, more="dt = 1 ms\n" + settings.pop("settings", ""), neurons=head + MODELS)
+    surrogate = "atan(alpha = 2), reset = detach"
+    made = "dt = 1 ms\n" + settings
+    return text(lines, size=3, steps=12, loss="sum(out.v)", surrogate=surrogate, more=made, neurons=head + MODELS)

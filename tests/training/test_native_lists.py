@@ -53,7 +53,7 @@ def test_against_a_loop(kind: str, precision: str, shared: bool, rows: int, monk
     for pre, post, number in lists.T:
         out[:, post] += 0.7 * w[number].astype(float) * x[:, pre]
         back[:, pre] += 0.7 * w[number].astype(float) * y[:, post]
-        slope[number] += 0.7 * x[:, pre].astype(float) @ y[:, post]
+        slope[number] += 0.7 * x[:, pre].astype(float) @ np.asarray(y[:, post], float)
     for found, expected in zip(all_of(product, x, w, y), [out, back, 2 * out, 2 * back, slope], strict=True):
         assert np.abs(found - expected).max() <= (1e-12 if precision == "double" else 3e-5) * max(1.0, np.abs(expected).max())
 
@@ -78,7 +78,8 @@ def test_no_synapses(kind: str) -> None:
     given = (nothing, nothing, 3, 2, 1.0)
     product = Sparse(*given) if kind == "numpy" else NativeSparse(NativeLists("double"), *given)
     found = all_of(product, np.ones((4, 3)), np.zeros(0), np.ones((4, 2)))
-    assert not found[0].any() and not found[1].any()
+    assert not found[0].any()
+    assert not found[1].any()
 
 
 @pytest.mark.parametrize("kind", ["numpy", COMPILED])

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import autograd.numpy as anp
 import numpy as np
 import pytest
-import snnlang
 from autograd import grad
 
+import snnlang
 from snnlang.runtime.compiler import find
 
 from .networks import images, network, text
@@ -22,21 +22,35 @@ from .test_gradients import spike
 TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 STEPS, SAMPLES = 14, 4
 DELAYS = np.array([[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 5, 1]])
-DELAYED = "[" + ", ".join("[" + ", ".join(f"{d} ms" for d in row) + "]" for row in DELAYS) + "]"
+BACK = np.array([[1, 1, 1], [2, 2, 2], [1, 1, 1], [3, 3, 3]])
+
+
+def listed(delays: Any) -> str:
+    return "[" + ", ".join("[" + ", ".join(f"{delay} ms" for delay in row) + "]" for row in delays) + "]"
+
+
 CURRENTS = f"""
 population s[3]: Source
 population out[4]: Membrane
 connect image -> s.x: dense, w = uniform(0.3, 0.9)
-connect e = s -> out.I: dense via Current, w = uniform(100 pA, 500 pA), delay = {DELAYED}
+connect e = s -> out.I: dense via Current, w = uniform(100 pA, 500 pA), delay = {listed(DELAYS)}
 connect c = s -> out.I: dense via Reversal, w = uniform(1 nS, 4 nS), delay = 2 ms
 """
 LOOP = f"""
 population s[3]: Source
 population out[4]: Membrane
 connect image -> s.x: dense, w = uniform(0.3, 0.9)
-connect r = s -> out.v: dense via Resources, w = uniform(1 mV, 6 mV), delay = {DELAYED}
+connect r = s -> out.v: dense via Resources, w = uniform(1 mV, 6 mV), delay = {listed(DELAYS)}
 connect tr = s -> s.x: dense via Trace, w = uniform(-0.2, 0.4)
-connect b = out -> s.x: dense, w = uniform(0.1, 0.5), delay = [[1 ms, 1 ms, 1 ms], [2 ms, 2 ms, 2 ms], [1 ms, 1 ms, 1 ms], [3 ms, 3 ms, 3 ms]]
+connect b = out -> s.x: dense, w = uniform(0.1, 0.5), delay = {listed(BACK)}
+"""
+
+SIMULATE = f"""
+simulate Net as raster:
+    dt = 1 ms
+    duration = {STEPS} ms
+    seed = 3
+    record s.spikes, out.spikes, out.v
 """
 
 
@@ -81,13 +95,14 @@ def loop(w: Any, x: Any, y: Any) -> Any:
     """Short-term plasticity per pre neuron with delays of synapses, a trace within one population, and a way back."""
     zeros = anp.zeros((SAMPLES, 3))
     u, s, trace = zeros, zeros, zeros
-    use, left, sent, back = zeros, zeros + 1, [], []
+    use, left = zeros, zeros + 1
+    sent: list[Any] = []
+    back: list[Any] = []
     v, total = -70.0 + anp.zeros((SAMPLES, 4)), 0.0
-    ways = np.array([[1], [2], [1], [3]])*np.ones((1, 3))
     before = zeros  # what the source fired one step ago: a loop without a delay takes a step
     for step in range(STEPS):
         arrived = anp.dot(x[:, step], w["image->s.x.w"]) + w["tr.A"]*anp.dot(trace, w["tr.w"])
-        arrived = arrived + late([*back, 0*v], w["b.w"], ways, step)
+        arrived = arrived + late([*back, 0*v], w["b.w"], BACK, step)
         trace = trace*anp.exp(-1/w["tr.tau"]) + before
         u, s = source(w, u, s, arrived)
         before = s
@@ -127,10 +142,9 @@ def test_against_autograd(lines: str, independent: Any, checkpoint: str, target:
 def test_simulation_fires_as_training_did(lines: str, target: Literal["c", "numpy"]) -> None:
     """The forward pass of a training and a simulation with its weights give the same spikes, in float64."""
     source = text(lines, size=3, steps=STEPS, more="dt = 1 ms", neurons=MODELS)
-    simulate = f"\nsimulate Net as raster:\n    dt = 1 ms\n    duration = {STEPS} ms\n    seed = 3\n    record s.spikes, out.spikes, out.v\n"
-    model = snnlang.load(source + simulate)
+    model = snnlang.load(source + SIMULATE)
     net = model.network(precision="float64", target="numpy")
-    for name, value in net.weights.items():
+    for value in net.weights.values():
         value[...] *= np.random.default_rng(3).uniform(0.8, 1.0, value.shape)
     net.learner.refresh()
     x = images(1, 3, seed=5)

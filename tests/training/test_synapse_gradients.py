@@ -62,10 +62,8 @@ def test_segments_and_targets_agree(case: tuple[str, str, str, str]) -> None:
         pytest.skip("no C compiler")
     delay = ", delay = uniform(0 ms, 4 ms)"
     x, y = images(3, 3, 12, seed=3), np.zeros(3)
-    made = [
-        network(through(*case, more=delay, settings=settings), target).grad(x, y)
-        for target, settings in (("numpy", ""), ("c", ""), ("c", "checkpoint = 5"))
-    ]
+    ways: list[tuple[Literal["c", "numpy"], str]] = [("numpy", ""), ("c", ""), ("c", "checkpoint = 5")]
+    made = [network(through(*case, more=delay, settings=settings), target).grad(x, y) for target, settings in ways]
     for loss, gradients in made[1:]:
         assert loss == pytest.approx(made[0][0], rel=1e-12)
         for name, value in gradients.items():

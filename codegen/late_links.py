@@ -22,6 +22,9 @@ from snnlang.diagnostics import error
 def late_links(learning: LearningPlan, read: Callable[[str], NDArray[Any]]) -> LearningPlan:
     """The plan with such links taken apart. ``read`` gives the numbers of an array: delays in steps, initial states. Raises E781."""
     late = learning.plan.late
+    for link in learning.links:
+        if link.connectivity in learning.plan.trained_delays:
+            _begins_at_rest(learning, link, read)
     if not any(link.connectivity in late for link in learning.links):
         return learning
     links: list[Link] = []

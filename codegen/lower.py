@@ -119,6 +119,7 @@ def lower(
         tuple(assembly.explanation),
         tuple(assembly.learned),
         assembly.late,
+        assembly.trained_delays,
     )
 
 

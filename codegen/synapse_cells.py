@@ -138,7 +138,7 @@ class _Rewriting:
             case (k.Store(index=index),) if index == POST and connection.connectivity.pattern == "max_pool":
                 return True
             case (k.Accumulate(index=index, value=value, lag=None | k.Const(value=0)),) if index == POST:
-                if not isinstance(kernel.domain, k.Fan | k.Synapses):
+                if not isinstance(kernel.domain, k.Fan | k.Synapses) or connection.connectivity.name in self.plan.trained_delays:
                     return False
                 try:
                     terms = separate(value, self.is_weight)
@@ -258,6 +258,14 @@ class _Rewriting:
 
     def _value(self, connection: _Connection, load: k.Load) -> k.Expr:
         """A value of the source as an input of the cell."""
+        if connection.connectivity.name in self.plan.trained_delays:
+            raise error(
+                "E783",
+                f"the delay of {connection.path} cannot be trained: the connection reads values of its source in every step",
+                connection.connectivity.span,
+                "not a connection of spikes",
+                help="train delays of connections that carry spikes",
+            )
         back = 0 if load.lag is None else int(load.lag.value) if isinstance(load.lag, k.Const) else -1
         if back < 0:
             raise NotSeparable("its delay differs between synapses")
@@ -386,9 +394,10 @@ class _Rewriting:
         value: k.Expr = k.Const(scale)
         if common is not None and not self._in_post(common):
             value, common = k.Binary("*", value, self._coefficient(connection, common)), None
-        if event is not None and term.pre == ONE:
+        trained = connection.connectivity.name in self.plan.trained_delays
+        if event is not None and term.pre == ONE and not trained:
             pass  # the events themselves are sent
-        elif event is None and self._passes(connection, term.pre):
+        elif event is None and self._passes(connection, term.pre) and not trained:
             value = k.Binary("*", value, term.pre)
         else:
             own_domain = k.Synapses(connection.connectivity.name)
@@ -438,7 +447,42 @@ class _Rewriting:
         name = self._fresh(f"{connection.connectivity.name}_sent")
         self.arrays[name] = p.Array(name, (connection.connectivity.pre_size,), role="scratch", owner=connection.path)
         self._add(connection, kernel, (k.Store(name, I, value),))
-        return name
+        return self._delayed(connection, kernel, name)
+
+    def _delayed(self, connection: _Connection, kernel: k.Kernel, sent: str) -> str:
+        """What was sent a trained delay ago, between two steps of the past by linear interpolation: the derivative by the delay is the
+        difference of the two (Shrestha & Orchard 2018 train delays of axons, Hammouamri et al. 2023 interpolate between taps)."""
+        if connection.connectivity.name not in self.plan.trained_delays:
+            return sent
+        array, most, least = self.plan.trained_delays[connection.connectivity.name]
+        whole, part = f"{array}_steps", f"{array}_part"
+        if whole not in self.arrays:
+            steps = k.Binary("-", k.Binary("/", k.Load(array, None), k.Local("dt")), k.Const(float(least)))
+            for name, value in ((whole, k.Call("floor", (steps,))), (part, k.Binary("-", steps, k.Call("floor", (steps,))))):
+                self.arrays[name] = p.Array(name, (), role="coefficient", owner=connection.path)
+                title = f"delay of {connection.path}"
+                self.coefficients.append(p.Launch(k.Kernel(name, title, k.Single(), (k.Store(name, None, value),))))
+        size, ring, late = connection.connectivity.pre_size, f"{sent}_past", f"{sent}_late"
+        self.arrays[ring] = p.Array(ring, (size,), role="history", depth=most - least + 2, owner=connection.path)
+        self.arrays[late] = p.Array(late, (size,), role="scratch", owner=connection.path)
+        past: list[k.Expr] = [k.Load(sent, I), *(k.Load(ring, I, lag=k.Const(ago, "int")) for ago in range(1, most - least + 2))]
+
+        def at(ago: int) -> k.Expr:
+            value: k.Expr = ZERO
+            for steps, one in reversed([*enumerate(past[ago : most - least + 1 + ago])]):
+                value = k.Choose(k.Compare("==", k.Load(whole, None), k.Const(float(steps))), one, value)
+            return value
+
+        first, second = k.Local("earlier"), k.Local("later")
+        value = k.Binary("+", first, k.Binary("*", k.Load(part, None), k.Binary("-", second, first)))
+        body = (
+            k.Let("earlier", at(0)),
+            k.Let("later", at(1)),
+            k.Store(ring, I, k.Load(sent, I)),
+            k.Store(late, I, value, f"{connection.path} arrives after its delay, between two steps"),
+        )
+        self._add(connection, kernel, body)
+        return late
 
     def _summed(self, connection: _Connection, kernel: k.Kernel, domain: k.Domain, value: k.Expr, place: str) -> str:
         """What arrives over the weights, summed in an array of its own: once for all that deliver the same."""

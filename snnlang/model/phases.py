@@ -70,7 +70,7 @@ class PhaseReader:
             weights = ["w"] if synapse is None else [state.name for state in synapse.weights]
             known = weights if synapse is None else [state.name for state in synapse.states]
             if training:
-                known = [*known, "bias", *(param.name for param in (synapse.params if synapse else ()) if param.trainable)]
+                known = [*known, "bias", "delay", *(param.name for param in (synapse.params if synapse else ()) if param.trainable)]
         elif target.kind == "population":
             if target.model is None:
                 return []

@@ -83,7 +83,7 @@ class Learner:
             plan,
             tuple(population.path for population in network.populations),
             tuple(i.path for i in network.inputs),
-            frozenset(array for _, array, _ in self._of_synapses),
+            frozenset(one.array for one in self._of_synapses),
         )
         self.plan = plan = self.layers.plan
         self.real = np.dtype(np.float32 if plan.precision == "single" else np.float64)
@@ -157,7 +157,9 @@ class Learner:
                 if item.trainable and described is not None and (population.path, item.name) not in frozen:
                     low, high = _bounds(item)
                     chosen.append((f"{population.path}.{item.name}", described, low, high))
-        chosen += [(f"{path}.{param.name}", array, *_bounds(param)) for path, array, param in self._of_synapses]
+        for more in self._of_synapses:
+            low, high = (more.low, more.high) if more.param is None else _bounds(more.param)
+            chosen.append((more.name, more.array, low, high))
         own = frozenset(array for _, array, _, _ in chosen) - weights
         self._coefficients = Coefficients(plan, own)
         self.trained: tuple[Trained, ...] = ()

@@ -1,6 +1,7 @@
-"""Which parameters of synapses are trained: those declared ``trainable``, each one number for its whole connection.
+"""What of connections is trained beside weights: parameters of synapses that are declared ``trainable``, and trainable delays.
 
-What cannot be: a parameter that differs between synapses, a bound input, and the initial state of a synapse (E782).
+Each is one number for its whole connection. What cannot be: a parameter that differs between synapses and the initial state of a synapse
+(E782), delays of connections from inputs, and delays of more than :data:`MOST` steps (E783).
 """
 
 from __future__ import annotations
@@ -9,14 +10,31 @@ from collections.abc import Collection
 
 from snnlang.codegen.plan import Plan
 from snnlang.diagnostics import error
+from snnlang.frozen import dataclass
 from snnlang.model.model import Param
-from snnlang.model.network import Network
+from snnlang.model.network import Network, Projection
+
+#: Steps beyond which a delay is not trained: each is a number for each pre neuron and sample.
+MOST = 1000
 
 
-def trained_of_synapses(network: Network, plan: Plan, frozen: Collection[tuple[str, str]]) -> list[tuple[str, str, Param]]:
-    """(path of the connection, array of the plan, parameter) of each. Raises E782."""
-    found: list[tuple[str, str, Param]] = []
+@dataclass(frozen=True, slots=True)
+class OfConnection:
+    """A trained number of a connection: its name for users, the plan's array, the parameter it is (None: the delay), and its range."""
+
+    name: str
+    array: str
+    param: Param | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def trained_of_synapses(network: Network, plan: Plan, frozen: Collection[tuple[str, str]]) -> list[OfConnection]:
+    """All of them. Raises E782 and E783."""
+    found: list[OfConnection] = []
     for projection in network.projections:
+        if projection.delay_range is not None:
+            found += _delay(projection, plan, frozen)
         if projection.synapse is None:
             continue
         for state in projection.synapse.states:
@@ -44,8 +62,28 @@ def trained_of_synapses(network: Network, plan: Plan, frozen: Collection[tuple[s
                     "one value is needed",
                     help="give the parameter one value here, which is where its training begins",
                 )
-            found.append((projection.path, array.name, param))
+            found.append(OfConnection(f"{projection.path}.{param.name}", array.name, param))
     return found
 
 
-__all__ = ["trained_of_synapses"]
+def _delay(projection: Projection, plan: Plan, frozen: Collection[tuple[str, str]]) -> list[OfConnection]:
+    trained = next((v for name, v in plan.trained_delays.items() if plan.connectivities[name].owner == projection.path), None)
+    cause = "it comes from an input of the network, and inputs arrive at once" if trained is None else ""
+    if trained is not None and trained[1] > MOST:
+        cause = f"it may become {trained[1]} steps long, and at most {MOST} are kept"
+    if cause or trained is None:
+        raise error(
+            "E783",
+            f"the delay of {projection.path} cannot be trained: {cause}",
+            projection.span,
+            help="give a plain delay here, or a smaller `max`",
+        )
+    if (projection.path, "delay") in frozen:
+        return []
+    assert projection.delay_range is not None
+    array, _, least = trained
+    low, high = projection.delay_range
+    return [OfConnection(f"{projection.path}.delay", array, None, max(low, least * plan.dt), max(high, least * plan.dt))]
+
+
+__all__ = ["MOST", "OfConnection", "trained_of_synapses"]

@@ -14,6 +14,7 @@ from typing import Literal
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.cell import Cell, cell_of, refusal
+from snnlang.codegen.population_sums import population_sums
 from snnlang.codegen.schedule import components
 from snnlang.codegen.synapse_cells import synapse_cells
 from snnlang.diagnostics import Span, error
@@ -75,9 +76,9 @@ class LearningPlan:
 def learning_plan(
     plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...], trained: frozenset[str] = frozenset()
 ) -> LearningPlan:
-    """The layers of a plan, which is then rewritten by :mod:`snnlang.codegen.synapse_cells`. ``populations`` and ``inputs`` are paths;
+    """The layers of a plan, which is then rewritten by :mod:`snnlang.codegen.synapse_cells` and ``population_sums``. ``populations`` and ``inputs`` are paths;
     ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750 and E780."""
-    plan = synapse_cells(plan, frozenset(populations), trained)
+    plan = population_sums(synapse_cells(plan, frozenset(populations), trained))
     nodes = [*_still(plan), *plan.step]
     links: list[Link] = []
     turns: dict[str, list[p.PlanNode]] = {}
@@ -105,6 +106,8 @@ def learning_plan(
                 continue
             case p.Launch(kernel=kernel):
                 raise refusal(plan.name, f"`{kernel.title}`", kernel.span)
+            case p.Reduce(operation=operation, result=result):
+                raise refusal(plan.name, f"`all.{operation}` of values of this very step", _reader(plan, result))
             case _:
                 raise refusal(plan.name, f"a step of kind {type(node).__name__}")
     readers = {
@@ -133,6 +136,16 @@ def learning_plan(
             links[number] = replace(link, source=name)
     layers = layers_of(tuple(cells), links)
     return LearningPlan(plan, tuple(i for i in inputs if i in plan.arrays), cells, tuple(links), layers)
+
+
+def _reader(plan: p.Plan, array: str) -> Span | None:
+    """The place of what reads an array."""
+    for node in plan.step:
+        if isinstance(node, p.Launch):
+            values = [e for s in k.walk_statements(node.kernel.body) for top in k.statement_expressions(s) for e in k.walk(top)]
+            if any(isinstance(e, k.Load) and e.array == array for e in values):
+                return node.kernel.span
+    return None
 
 
 def _still(plan: p.Plan) -> Iterator[p.PlanNode]:

@@ -12,10 +12,11 @@ from snnlang.codegen.connectivity import generate
 from snnlang.codegen.learning_plan import Link
 from snnlang.codegen.patterns import window
 from snnlang.codegen.plan import Connectivity, Plan
+from snnlang.codegen.population_sums import ALL
 from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.native_lists import NativeLists, NativeSparse
 from snnlang.runtime.native_products import Native, NativeConvolution, NativeDense, NativePool
-from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse
+from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse, Total
 from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
@@ -37,6 +38,8 @@ def product_of(
     rows, columns = len(c.pre_part), len(c.post_part)
     if link.late is not None:
         return _late(link, c, plan, device, scale, lists)
+    if c.pattern == ALL:
+        return Total(scale), ()
     if c.kind == "dense":
         mask = None
         if not c.autapses:

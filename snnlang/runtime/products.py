@@ -181,6 +181,28 @@ class OneToOne:
             out += made.reshape(out.shape)
 
 
+class Total:
+    """Every neuron gets the sum of all, times ``scale``: what a reduction over a population is. Its weight is not trained."""
+
+    trained = False
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        total = sent.sum(1, keepdims=True) * sent.dtype.type(self.scale)
+        if add:
+            out += total
+        else:
+            out[...] = total
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        self.forward(arrived, weight, out, add)
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        raise AssertionError("a sum over a population has no weight")
+
+
 class Part:
     """Another product between parts of two populations."""
 

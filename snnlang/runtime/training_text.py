@@ -25,6 +25,7 @@ _PRODUCTS = {
     "Sparse": "a list of synapses",
     "NativeSparse": "a list of synapses",
     "OneToOne": "neuron to neuron",
+    "Total": "a sum over all neurons",
     "Convolution": "a convolution",
     "Pool": "a pool",
     "Transposed": "a matrix product with the transposed weights of another connection",

@@ -30,7 +30,9 @@ from tests.training.synapses import MODELS as SYNAPTIC
 from tests.training.synapses import SYNAPSES, through
 from tests.training.test_gradients import CONVOLUTION, MLP, RECURRENT, TWO
 from tests.training.test_library_gradients import NEURONS as LIBRARY
+from tests.training.test_population_sums import source as sums
 from tests.training.test_synapse_autograd import CURRENTS, LOOP
+from tests.training.test_trained_delays import RING, STEPS
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler, or not Linux")
 
@@ -175,6 +177,12 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
         images(5, 3, 12),
         np.full((5, 4), -68.0),
     ),
+    "trained delays": lambda: (
+        text(RING, size=3, steps=STEPS, neurons=SYNAPTIC),
+        images(5, 3, STEPS),
+        np.full((5, 4), 0.5),
+    ),
+    "sums over a population": lambda: (sums("Inhibited", "checkpoint = 4"), images(5, 3, 9), np.full((5, 4), 0.1)),
     "plasticity in a loop": lambda: (
         text(LOOP, size=3, steps=12, more="dt = 1 ms\ncheckpoint = 5", neurons=SYNAPTIC),
         images(5, 3, 12),

@@ -76,8 +76,8 @@ class LearningPlan:
 def learning_plan(
     plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...], trained: frozenset[str] = frozenset()
 ) -> LearningPlan:
-    """The layers of a plan, which is then rewritten by :mod:`snnlang.codegen.synapse_cells` and ``population_sums``. ``populations`` and ``inputs`` are paths;
-    ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750 and E780."""
+    """The layers of a plan, which :mod:`snnlang.codegen.synapse_cells` and :mod:`snnlang.codegen.population_sums` rewrite first.
+    ``populations`` and ``inputs`` are paths; ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750 and E780."""
     plan = population_sums(synapse_cells(plan, frozenset(populations), trained))
     nodes = [*_still(plan), *plan.step]
     links: list[Link] = []

@@ -77,7 +77,8 @@ def learning_plan(
     plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...], trained: frozenset[str] = frozenset()
 ) -> LearningPlan:
     """The layers of a plan, which :mod:`snnlang.codegen.synapse_cells` and :mod:`snnlang.codegen.population_sums` rewrite first.
-    ``populations`` and ``inputs`` are paths; ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750 and E780."""
+    ``populations`` and ``inputs`` are paths; ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750
+    and E780."""
     plan = population_sums(synapse_cells(plan, frozenset(populations), trained))
     nodes = [*_still(plan), *plan.step]
     links: list[Link] = []

@@ -130,7 +130,7 @@ def lower_delays(
                 [k.Store(state.delays, SYNAPSE, k.Call("int", (bounded,), "int"))],
             )
         )
-    if assembly.learning:  # arrivals become links, one for each delay that occurs
+    if assembly.apart:  # arrivals become links, one for each delay that occurs
         state.lag = state.emission_lag
         assembly.late[state.connectivity] = state.delays, state.emission_lag
         return

@@ -10,7 +10,7 @@ from snnlang.codegen.assembly import I, as_real, launch, load
 from snnlang.codegen.lower_expression import lower_expression
 from snnlang.codegen.lower_population_handlers import source_of
 from snnlang.codegen.lower_projection_handlers import ProjectionHandlers
-from snnlang.codegen.lower_projection_names import SYNAPSE, Level, SynapseMeaning
+from snnlang.codegen.lower_projection_names import PRE, SYNAPSE, Level, SynapseMeaning
 from snnlang.codegen.plan import PlanNode, SynapseReduce
 from snnlang.dynamics.system import Step
 from snnlang.model import expression as e
@@ -130,6 +130,7 @@ class ProjectionEquations(ProjectionHandlers):
         nodes: list[PlanNode] = []
         if state.max_pool:
             return self.pooled(meaning)
+        nodes += self._begun(meaning)
         body: list[k.Statement] = []
         for deliver in state.continuous:
             body.extend(self.deliver(deliver.value, deliver.port, meaning, source_of(deliver.span)))
@@ -142,6 +143,27 @@ class ProjectionEquations(ProjectionHandlers):
                 state.projection.span,
             )
         )
+        return nodes
+
+    def _begun(self, meaning: SynapseMeaning) -> list[PlanNode]:
+        """Delays that differ: a delivery that comes before traces are advanced reads them as they began a step, of the delay's steps ago."""
+        state, assembly = self.state, self.assembly
+        if state.lag is not None or state.synapse.differences:
+            return []
+        nodes: list[PlanNode] = []
+        for name, ring in state.rings.items():
+            begun = assembly.add_array(
+                f"{state.path}.{name}_begun", (state.pre_size,), role="history", depth=assembly.arrays[ring].depth
+            )
+            nodes.append(
+                launch(
+                    self.name("begun"),
+                    f"{state.path}: {name} as the step begins",
+                    k.Each(state.pre_size),
+                    [k.Store(begun, I, load(assembly, state.arrays[name], I))],
+                )
+            )
+            meaning.extra[name] = load(assembly, begun, PRE, load(assembly, state.delays, SYNAPSE))
         return nodes
 
     def pooled(self, meaning: SynapseMeaning) -> list[PlanNode]:

@@ -63,7 +63,7 @@ class _Rewriting:
         self.moving = {s.array for kernel in kernels for s in k.walk_statements(kernel.body) if isinstance(s, k.Store | k.Accumulate)}
         self.connections: dict[str, _Connection] = {}
         for c in plan.connectivities.values():
-            own = [a for a in plan.arrays.values() if a.owner == c.owner and a.role in ("state", "weight")]
+            own = [a for a in plan.arrays.values() if a.owner == c.owner and a.role in ("state", "weight", "scratch")]
             self.connections[c.owner] = _Connection(c.owner, c, frozenset(a.name for a in own if a.name in self.moving))
         self.readers = {
             load.array: plan.arrays[s.array].owner

@@ -226,8 +226,8 @@ synapse Smooth:
 def test_what_a_synapse_delivers_in_every_step_is_as_late_as_with_one_delay(run: Run, synapse: str) -> None:
     """Of traces and of values that the source sends; a synapse without a delay among others is at once."""
     delays = [0.0, 0.3, 1.0, 2.5]
-    sources = TEXT.replace("    state done = 0\n", "    state done = 0\n    output done\n" if synapse == "Smooth" else "    state done = 0\n")
-    program = STATES + sources
+    sends = "    state done = 0\n    output done\n" if synapse == "Smooth" else "    state done = 0\n"
+    program = STATES + TEXT.replace("    state done = 0\n", sends)
 
     def potentials(delay: str) -> NDArray[np.float64]:
         line = f"s -> c.v: dense via {synapse}, w = 1 mV/ms, delay = {delay}"

@@ -98,6 +98,15 @@ synapse Rise:
         fast += norm*w
     deliver slow - fast
 
+synapse Twice:
+    trainable param a = 0.5
+    weight w = 1
+    state i = 0
+    state j = 0
+    i[n] = a*i[n-1] + pre.u
+    j[n] = 0.9*j[n-1] + 0.1*w*(i[n] + i[n-1])
+    deliver j + w*i
+
 synapse Gated:
     weight w = 1
     state s = 0
@@ -122,6 +131,7 @@ SYNAPSES: list[tuple[str, str, str, str]] = [
     ("DecayPSP", "Source", "Potential.x", "uniform(0.1, 0.7)"),
     ("Trace", "Source", "Potential.x", "uniform(0.1, 0.5)"),
     ("Low", "Rate", "Potential.x", "uniform(0.1, 0.5)"),
+    ("Twice", "Rate", "Potential.x", "uniform(0.05, 0.2)"),
     ("Saturating", "Source", "Potential.x", "uniform(0.1, 0.7)"),
     ("Current", "Source", "Membrane.I", "uniform(10 pA, 300 pA)"),
     ("Reversal", "Source", "Membrane.I", "uniform(1 nS, 4 nS)"),

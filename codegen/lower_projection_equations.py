@@ -182,7 +182,7 @@ class ProjectionEquations(ProjectionHandlers):
         return nodes
 
     def _begun(self, meaning: SynapseMeaning) -> list[PlanNode]:
-        """Delays that differ: a delivery that comes before traces are advanced reads them as they began a step, of the delay's steps ago."""
+        """Delays that differ: a delivery that comes before traces are advanced reads them as they began the step in which it was sent."""
         state, assembly = self.state, self.assembly
         if state.lag is not None or state.synapse.differences:
             return []

@@ -132,6 +132,8 @@ class Learner:
                 owner, variable = connectivity.owner, "w"
                 projection = projections.get(owner)
                 if projection is not None and projection.batch_norm is not None:
+                    if link.late is not None:
+                        raise late_refusal(link, "batch_norm over synapses whose delays differ")
                     chosen += self._normalised(link, projection, projection.batch_norm, frozen)
                 if not link.weight:
                     self._all_one(link, shape)

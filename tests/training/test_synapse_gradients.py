@@ -159,6 +159,20 @@ def test_what_is_refused(synapse: str) -> None:
     assert "test.snn:" in str(caught.value)
 
 
+@pytest.mark.parametrize("more", ["-> batch_norm() ", ""], ids=["batch_norm", "tied"])
+def test_delays_that_differ_refuse(more: str) -> None:
+    lines = "image -> dense(3), w = uniform(0.3, 0.9) -> s: Source -> dense(4), delay = uniform(0, 4) " + more + "-> out: Potential"
+    if not more:
+        lines = (
+            "population s[3]: Source\npopulation out[3]: Potential\nconnect first = image -> s.x: dense, w = uniform(0.3, 0.9)\n"
+            "connect s -> out.x: dense, w = transpose(first.w), delay = uniform(0, 4)"
+        )
+    with pytest.raises(SnnError) as caught:
+        network(text(lines, size=3, steps=5, loss="sum(out.v)", neurons=MODELS))
+    assert caught.value.diagnostics[-1].code == "E781"
+    assert "test.snn:" in str(caught.value)
+
+
 def test_trained_parameter_is_frozen_and_bounded() -> None:
     case = ("Current", "Source", "Membrane.I", "uniform(10 pA, 300 pA)")
     assert "s->out.I.tau" in network(through(*case)).weights

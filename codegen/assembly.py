@@ -75,6 +75,9 @@ class Assembly:
         self.seed = seed
         self.learning = learning  # tests of events and ``detach`` stay visible, so that the plan can be differentiated
         self.learned: list[Learned] = []
+        self.apart = False  # delays that differ between synapses are left to the passes of training
+        self.trained_delays: dict[str, tuple[str, int, int]] = {}
+        self.late: dict[str, tuple[str, int]] = {}  # delays that differ between synapses, of plans for training
         self.dt = dt
         self.time_offset = time_offset
         self.arrays: dict[str, Array] = {}

@@ -51,7 +51,7 @@ class Cell:
     ``inputs`` are arrays that are summed afresh every step, called by their names; ``parameters`` likewise. ``body`` computes names from
     ``carried`` names, inputs, parameters, ``i``, ``step``, ``t`` and ``dt``. ``outputs`` are the values of arrays and lists (as truths) at
     the end of the step. ``tests`` names the values of the body that are tests of events, with what stands for their derivative ("" for
-    none: training supplies one).
+    none: training supplies one). ``connection``: what a connection keeps for its pre neurons, whose events are arrivals and no resets.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Cell:
     body: tuple[k.Let, ...]
     outputs: dict[str, k.Expr]
     tests: dict[str, k.Expr | None] = field(default_factory=dict)
+    connection: bool = False
 
 
 def cell_of(name: str, nodes: Iterable[p.PlanNode], plan: p.Plan, inputs: frozenset[str]) -> Cell:

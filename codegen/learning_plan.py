@@ -14,7 +14,9 @@ from typing import Literal
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.cell import Cell, cell_of, refusal
+from snnlang.codegen.population_sums import population_sums
 from snnlang.codegen.schedule import components
+from snnlang.codegen.synapse_cells import synapse_cells
 from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
 
@@ -29,7 +31,8 @@ class Link:
 
     ``source`` is an event list (kind ``event``), an array (``value``), or nothing (``bias``: the weight itself). ``weight`` is an array of
     one number per synapse, per shared weight or per neuron, or of one number (shape ()), or "" (1). ``factors`` are arrays of one number
-    that multiply it. ``pool`` is ``max`` where the greatest of what arrives is taken instead of the sum.
+    that multiply it. ``pool`` is ``max`` where the greatest of what arrives is taken instead of the sum. ``late``: of those synapses alone
+    whose delay is so many steps (:mod:`snnlang.codegen.late_links`).
     """
 
     name: str
@@ -45,6 +48,7 @@ class Link:
     factors: tuple[str, ...] = ()
     pool: Literal["", "max"] = ""
     span: Span | None = None
+    late: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,13 @@ class LearningPlan:
     layers: tuple[Layer, ...]
 
 
-def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...]) -> LearningPlan:
-    """The layers of a plan. ``populations`` and ``inputs`` are paths. Raises E750."""
+def learning_plan(
+    plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...], trained: frozenset[str] = frozenset()
+) -> LearningPlan:
+    """The layers of a plan, which :mod:`snnlang.codegen.synapse_cells` and :mod:`snnlang.codegen.population_sums` rewrite first.
+    ``populations`` and ``inputs`` are paths; ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750
+    and E780."""
+    plan = population_sums(synapse_cells(plan, frozenset(populations), trained))
     nodes = [*_still(plan), *plan.step]
     links: list[Link] = []
     turns: dict[str, list[p.PlanNode]] = {}
@@ -98,6 +107,8 @@ def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str,
                 continue
             case p.Launch(kernel=kernel):
                 raise refusal(plan.name, f"`{kernel.title}`", kernel.span)
+            case p.Reduce(operation=operation, result=result):
+                raise refusal(plan.name, f"`all.{operation}` of values of this very step", _reader(plan, result))
             case _:
                 raise refusal(plan.name, f"a step of kind {type(node).__name__}")
     readers = {
@@ -112,6 +123,7 @@ def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str,
     }
     links = [replace(link, after=readers[link.target]) for link in links if link.target in readers]
     cells = {path: cell_of(path, turn, plan, frozenset(arriving)) for path, turn in turns.items()}
+    cells = {path: cell if path in populations else replace(cell, connection=True) for path, cell in cells.items()}
     senders = {output: path for path, cell in cells.items() for output in cell.outputs}
     links = [  # what is kept of outputs for late arrivals has no owner of its own
         replace(link, before=senders[link.source]) if not link.before and link.source in senders else link for link in links
@@ -123,8 +135,18 @@ def learning_plan(plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str,
             outputs = {**cell.outputs, name: k.Local(link.source)}
             cells[link.before] = replace(cell, outputs=outputs)
             links[number] = replace(link, source=name)
-    layers = _layers(tuple(cells), links)
+    layers = layers_of(tuple(cells), links)
     return LearningPlan(plan, tuple(i for i in inputs if i in plan.arrays), cells, tuple(links), layers)
+
+
+def _reader(plan: p.Plan, array: str) -> Span | None:
+    """The place of what reads an array."""
+    for node in plan.step:
+        if isinstance(node, p.Launch):
+            values = [e for s in k.walk_statements(node.kernel.body) for top in k.statement_expressions(s) for e in k.walk(top)]
+            if any(isinstance(e, k.Load) and e.array == array for e in values):
+                return node.kernel.span
+    return None
 
 
 def _still(plan: p.Plan) -> Iterator[p.PlanNode]:
@@ -244,7 +266,7 @@ def _factors(expr: k.Expr) -> Iterator[k.Expr]:
             yield expr
 
 
-def _layers(paths: tuple[str, ...], links: list[Link]) -> tuple[Layer, ...]:
+def layers_of(paths: tuple[str, ...], links: list[Link]) -> tuple[Layer, ...]:
     """Cycles found and put in order, sources first."""
     edges = [(link.before, link.after) for link in links if link.before in paths]
     number = components(list(paths), edges)

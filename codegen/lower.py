@@ -61,12 +61,15 @@ def lower(
     precision: Literal["double", "single"] = "double",
     *,
     learning: bool = False,
+    apart: bool = True,
 ) -> Plan:
-    """The plan of one experiment at one point of its sweep; ``learning``: one that can be differentiated.
+    """The plan of one experiment at one point of its sweep; ``learning``: one that can be differentiated, in which
+    delays that differ between synapses stand ``apart``.
 
     Raises SnnError for what cannot run.
     """
     assembly = Assembly(experiment.seed, experiment.dt, time_offset(experiment.network), learning)
+    assembly.apart = learning and apart
     low = Lowering(experiment, derived, assembly)
     _inputs(low)
     _population_states(low)
@@ -118,6 +121,8 @@ def lower(
         tuple(recorders),
         tuple(assembly.explanation),
         tuple(assembly.learned),
+        assembly.late,
+        assembly.trained_delays,
     )
 
 

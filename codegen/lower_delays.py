@@ -5,12 +5,14 @@ The longest delay must be known before any draw; a delay without an upper bound 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.assembly import DT, Assembly, as_real, launch, real, whole
 from snnlang.codegen.connectivity import given_order
-from snnlang.codegen.lower_expression import lower_expression
+from snnlang.codegen.lower_expression import constant_value, lower_expression
 from snnlang.codegen.lower_projection_names import SYNAPSE, ProjectionState, SynapseMeaning
 from snnlang.codegen.plan import Queue
 from snnlang.diagnostics import error
@@ -84,7 +86,10 @@ def lower_delays(
     assembly: Assembly, state: ProjectionState, networks: dict[str, str], delay: Value, shortest: int
 ) -> None:
     """One delay per synapse, in whole steps, in an int array."""
-    dt = assembly.dt
+    dt, within = assembly.dt, state.projection.delay_range
+    if within is not None and not isinstance(delay, ArrayValue):  # a train block: arrivals become a part of the connection's cell
+        lower_trained_delay(assembly, state, delay, within, shortest)
+        return
     longest = max(shortest, round(upper_bound(delay, "this delay") / dt))
     if isinstance(delay, ArrayValue):
         numbers = np.asarray(delay.array, dtype=np.float64).reshape(-1)
@@ -125,10 +130,25 @@ def lower_delays(
                 [k.Store(state.delays, SYNAPSE, k.Call("int", (bounded,), "int"))],
             )
         )
+    if assembly.apart:  # arrivals become links, one for each delay that occurs
+        state.lag = state.emission_lag
+        assembly.late[state.connectivity] = state.delays, state.emission_lag
+        return
     state.lag = None
     name = assembly.unique(f"{state.path}_arrivals")
     assembly.queues[name] = Queue(name, state.connectivity, longest + 1)
     state.queue = name
+
+
+def lower_trained_delay(assembly: Assembly, state: ProjectionState, delay: e.Expr, within: tuple[float, float], shortest: int) -> None:
+    """One delay in ms that training changes, and between which steps."""
+    number = constant_value(delay)
+    assert number is not None
+    value = max(number, shortest * assembly.dt)
+    array = assembly.add_number(f"{state.path}.delay", value, owner=state.path, variable="delay", unit="ms")
+    most = max(shortest, math.ceil(within[1] / assembly.dt - 1e-9))
+    assembly.trained_delays[state.connectivity] = array, most, shortest
+    state.lag = state.emission_lag
 
 
 def longest_delay(assembly: Assembly, state: ProjectionState) -> int:

@@ -18,6 +18,8 @@ def delay_steps(projection: Projection, dt: float) -> int | None:
     """The uniform delay in whole steps; None when it differs between synapses."""
     if projection.delay is None:
         return 0
+    if projection.delay_range is not None:
+        return None
     if isinstance(projection.delay, ArrayValue):
         numbers = np.unique(np.rint(np.asarray(projection.delay.array, dtype=np.float64) / dt))
         return int(numbers[0]) if numbers.size == 1 else None

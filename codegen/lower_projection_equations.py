@@ -10,7 +10,7 @@ from snnlang.codegen.assembly import I, as_real, launch, load
 from snnlang.codegen.lower_expression import lower_expression
 from snnlang.codegen.lower_population_handlers import source_of
 from snnlang.codegen.lower_projection_handlers import ProjectionHandlers
-from snnlang.codegen.lower_projection_names import SYNAPSE, Level, SynapseMeaning
+from snnlang.codegen.lower_projection_names import PRE, SYNAPSE, Level, SynapseMeaning
 from snnlang.codegen.plan import PlanNode, SynapseReduce
 from snnlang.dynamics.system import Step
 from snnlang.model import expression as e
@@ -84,42 +84,78 @@ class ProjectionEquations(ProjectionHandlers):
         return nodes
 
     def differences(self) -> list[PlanNode]:
-        """Difference equations of the synapse, in order of their graph."""
-        state, assembly = self.state, self.assembly
-        if not state.synapse.differences:
+        """Difference equations of the synapse, in order of their graph: each where its variable lives, once for each neuron or synapse.
+
+        Where they live at several places, what neurons have is computed first and taken over last, so that synapses see both."""
+        ordered = _difference_order(self.state.synapse)
+        if not ordered:
             return []
-        meaning = SynapseMeaning(assembly, state, self.networks, "synapse")
-        body: list[k.Statement] = []
-        ordered = _difference_order(state.synapse)
+        by_level: dict[Level, list[m.Difference]] = {"pre": [], "post": [], "synapse": []}
         for equation in ordered:
+            by_level[self._level_of(equation.variable)].append(equation)
+        levels = [level for level, equations in by_level.items() if equations]
+        if len(levels) == 1:
+            meaning = SynapseMeaning(self.assembly, self.state, self.networks, levels[0])
+            return [self._equations(levels[0], [*self._new(ordered, meaning), *self._taken(ordered, meaning)])]
+        nodes: list[PlanNode] = []
+        last: list[PlanNode] = []
+        ahead: dict[str, str] = {}
+        for level in levels:
+            meaning = SynapseMeaning(self.assembly, self.state, self.networks, level)
+            if level == "synapse":
+                for name, array in ahead.items():
+                    side = meaning.pre_index if self._level_of(name) == "pre" else meaning.post_index
+                    meaning.extra[f"{name}[n]"] = load(self.assembly, array, side)
+                equations = by_level[level]
+                nodes.append(self._equations(level, [*self._new(equations, meaning), *self._taken(equations, meaning)]))
+                continue
+            body = self._new(by_level[level], meaning)
+            size = self.state.pre_size if level == "pre" else self.state.post.size
+            for equation in by_level[level]:
+                name = equation.variable
+                ahead[name] = self.assembly.add_array(f"{self.state.path}.{name}_next", (size,), role="scratch", owner=self.state.path)
+                body.append(k.Store(ahead[name], I, meaning.extra[f"{name}[n]"]))
+                meaning.extra[f"{name}[n]"] = load(self.assembly, ahead[name], I)
+            nodes.append(self._equations(level, body))
+            last.append(self._equations(level, self._taken(by_level[level], meaning)))
+        return nodes + last
+
+    def _level_of(self, name: str) -> Level:
+        where = self.state.where(name)
+        array = self.assembly.arrays[self.state.arrays[name]]
+        return where if where in ("pre", "post") and array.connectivity is None else "synapse"  # type: ignore[return-value]
+
+    def _equations(self, level: Level, body: list[k.Statement]) -> PlanNode:
+        domain, span = self.all_domains()[level], self.state.projection.span
+        return launch(self.name("equations"), f"{self.state.path}: difference equations", domain, body, span)
+
+    def _new(self, equations: list[m.Difference], meaning: SynapseMeaning) -> list[k.Statement]:
+        """The new values as names."""
+        body: list[k.Statement] = []
+        for equation in equations:
             value = as_real(lower_expression(equation.value, _Lagged(meaning)))
             local = k.Local(f"{equation.variable}_new")
             body.append(k.Let(local.name, value, source_of(equation.span)))
             meaning.extra[f"{equation.variable}[n]"] = local
-        for equation in ordered:
+        return body
+
+    def _taken(self, equations: list[m.Difference], meaning: SynapseMeaning) -> list[k.Statement]:
+        """The new values stored, within their bounds."""
+        state, assembly = self.state, self.assembly
+        body: list[k.Statement] = []
+        for equation in equations:
             array = state.arrays[equation.variable]
-            level = state.where(equation.variable)
-            index: k.Expr = (
-                SYNAPSE
-                if assembly.arrays[array].connectivity
-                else (meaning.pre_index if level == "pre" else meaning.post_index)
-            )
-            new: k.Expr = k.Local(f"{equation.variable}_new")
+            index: k.Expr = SYNAPSE
+            if not assembly.arrays[array].connectivity:
+                index = meaning.pre_index if self._level_of(equation.variable) == "pre" else meaning.post_index
+            new = meaning.extra[f"{equation.variable}[n]"]
             if equation.variable in state.frozen:
                 new = k.Choose(load(assembly, state.frozen[equation.variable], None), load(assembly, array, index), new)
             body.append(k.Store(array, index, new))
         for variable in state.synapse.states:
-            if variable.bounds is not None and any(d.variable == variable.name for d in ordered):
+            if variable.bounds is not None and any(d.variable == variable.name for d in equations):
                 body.extend(self.clamped(variable, meaning))
-        return [
-            launch(
-                self.name("equations"),
-                f"{state.path}: difference equations",
-                k.Synapses(state.connectivity),
-                body,
-                state.projection.span,
-            )
-        ]
+        return body
 
     def continuous(self) -> list[PlanNode]:
         """Bare delivers that were not folded into the target."""
@@ -130,6 +166,7 @@ class ProjectionEquations(ProjectionHandlers):
         nodes: list[PlanNode] = []
         if state.max_pool:
             return self.pooled(meaning)
+        nodes += self._begun(meaning)
         body: list[k.Statement] = []
         for deliver in state.continuous:
             body.extend(self.deliver(deliver.value, deliver.port, meaning, source_of(deliver.span)))
@@ -142,6 +179,27 @@ class ProjectionEquations(ProjectionHandlers):
                 state.projection.span,
             )
         )
+        return nodes
+
+    def _begun(self, meaning: SynapseMeaning) -> list[PlanNode]:
+        """Delays that differ: a delivery that comes before traces are advanced reads them as they began the step in which it was sent."""
+        state, assembly = self.state, self.assembly
+        if state.lag is not None or state.synapse.differences:
+            return []
+        nodes: list[PlanNode] = []
+        for name, ring in state.rings.items():
+            begun = assembly.add_array(
+                f"{state.path}.{name}_begun", (state.pre_size,), role="history", depth=assembly.arrays[ring].depth
+            )
+            nodes.append(
+                launch(
+                    self.name("begun"),
+                    f"{state.path}: {name} as the step begins",
+                    k.Each(state.pre_size),
+                    [k.Store(begun, I, load(assembly, state.arrays[name], I))],
+                )
+            )
+            meaning.extra[name] = load(assembly, begun, PRE, load(assembly, state.delays, SYNAPSE))
         return nodes
 
     def pooled(self, meaning: SynapseMeaning) -> list[PlanNode]:

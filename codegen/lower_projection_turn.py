@@ -54,7 +54,9 @@ class ProjectionKernels(ProjectionEquations):
         if state.lag is not None or not state.queue:
             return []
         assert isinstance(state.pre, PopulationState)
-        list_name = state.pre.lists[state.event("spike")]
+        list_name = state.pre.lists.get(state.event("spike"))
+        if list_name is None:  # a source of values alone: they are read late, and nothing waits
+            return []
         self.assembly.need_depth(list_name, state.emission_lag)
         return [Enqueue(state.queue, state.connectivity, list_name, state.delays, "pre", state.emission_lag)]
 

@@ -265,7 +265,9 @@ class Plan:
     it; ``trial_end`` after a trial.
 
     ``time_offset``: the time of step n is (n + time_offset) * dt: 1, or 0 when the network holds difference models alone.
-    ``explanation`` holds lines for ``snn explain``.
+    ``explanation`` holds lines for ``snn explain``. ``late``, of plans for training: by connectivity, the array of its synapses' delays in
+    steps, where they differ, and the least that one can be; the nodes are those of a connection where all are that late.
+    ``trained_delays`` likewise: the array of one delay in ms, the most and the least steps.
     """
 
     name: str
@@ -285,3 +287,5 @@ class Plan:
     recorders: tuple[EventRecorder | ValueRecorder, ...]
     explanation: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
+    late: dict[str, tuple[str, int]] = field(default_factory=dict)
+    trained_delays: dict[str, tuple[str, int, int]] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from snnlang.codegen.adjoint import BAR, reverse, without_detach
 from snnlang.codegen.cell import Cell, cell_of, refusal
 from snnlang.codegen.functions import FUNCTIONS
 from snnlang.codegen.whole_array import erf, exprel, gamma_quantile, poisson_quantile, sigmoid
+from snnlang.frozen import dataclass
 
 Values = NDArray[Any]
 _NAMES = {
@@ -99,6 +100,15 @@ def _reached(body: tuple[k.Statement, ...], given: set[str]) -> tuple[k.Statemen
     return tuple(kept)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What a small cell computes forwards and backwards, and the adjoints of its parameters: names with their values, in order."""
+
+    forward: tuple[tuple[str, k.Expr], ...]
+    back: tuple[tuple[str, k.Expr], ...]
+    parameters: tuple[tuple[str, k.Expr], ...]
+
+
 class Coefficients:
     """The coefficients and initial states of a plan that depend on trained parameters, and the way back from their gradients."""
 
@@ -122,27 +132,40 @@ class Coefficients:
             self.cells.append((cell, frozenset(loads & reached), stored))
             reached |= set(stored)
         self.reached = frozenset(reached)
+        self._derived: dict[tuple[str, tuple[str, ...]], _Ways] = {}
 
     def back(self, values: Mapping[str, Values], gradients: dict[str, Values]) -> None:
         """Add what the gradients of coefficients say about the parameters they are made of."""
         with np.errstate(all="ignore"):  # as in the passes: what is not chosen may be infinite
             self._back(values, gradients)
 
+    def _ways(self, cell: Cell, wanted: frozenset[str], outputs: tuple[str, ...]) -> _Ways:
+        """A cell and its reverse, derived once."""
+        key = cell.name, outputs
+        if key not in self._derived:
+            back = reverse(cell, outputs, lambda margin: margin, wanted)
+            self._derived[key] = _Ways(
+                tuple((let.name, without_detach(let.value)) for let in cell.body),
+                tuple((let.name, without_detach(let.value)) for let in back.body),
+                tuple((name, without_detach(value)) for name, value in back.parameters.items()),
+            )
+        return self._derived[key]
+
     def _back(self, values: Mapping[str, Values], gradients: dict[str, Values]) -> None:
         for cell, wanted, stored in reversed(self.cells):
             outputs = tuple(name for name in stored if name in gradients and name in cell.outputs)
             if not outputs:
                 continue
-            back = reverse(cell, outputs, lambda margin: margin, wanted)
+            ways = self._ways(cell, wanted, outputs)
             names: dict[str, Any] = {"dt": self.plan.dt, "step": 0, "t": 0.0}
             names.update({q.array: np.asarray(values[q.array], np.float64) for q in cell.parameters})
-            for let in cell.body:
-                names[let.name] = evaluate(without_detach(let.value), names)
+            for name, value in ways.forward:
+                names[name] = evaluate(value, names)
             names.update({name + BAR: np.asarray(gradients[name], np.float64) for name in outputs})
-            for let in back.body:
-                names[let.name] = evaluate(without_detach(let.value), names)
-            for name, value in back.parameters.items():
-                made = np.asarray(evaluate(without_detach(value), names), np.float64)
+            for name, value in ways.back:
+                names[name] = evaluate(value, names)
+            for name, value in ways.parameters:
+                made = np.asarray(evaluate(value, names), np.float64)
                 if name not in gradients:
                     gradients[name] = np.zeros(np.shape(values[name]))
                 total = gradients[name]

@@ -127,8 +127,9 @@ def load_program(source: Source) -> Program:
 # --- program to plan --------------------------------------------------------------------------------------------------
 
 
-def derive_network(experiment: Experiment) -> Derived:
-    """The symbolic stage: placement of synaptic variables, then a System and a Step for every population."""
+def derive_network(experiment: Experiment, differentiated: bool = False) -> Derived:
+    """The symbolic stage: placement of synaptic variables, then a System and a Step for every population. ``differentiated``: as a training
+    wants them, see :func:`plan_training`."""
     from snnlang.codegen.lower import Derived, DerivedProjection, delay_steps
     from snnlang.dynamics.equations import derive
     from snnlang.dynamics.integrate import discretize
@@ -144,6 +145,9 @@ def derive_network(experiment: Experiment) -> Derived:
         uniform, constant = _uniform_names(projection, synapse, experiment)
         frozen = {variable for path, variable in experiment.freeze if path == projection.path}
         uniform_delay = projection.delay is None or delay_steps(projection, experiment.dt) is not None
+        if differentiated:  # every synapse gets a weight of its own, and delays are links of their own lags
+            uniform_delay = True
+            constant = constant if projection.synapse is None else frozenset()
         plain_dendritic = projection.dendritic is None or not isinstance(projection.dendritic, ArrayValue)
         shared_weights = projection.pattern.kind == "conv2d"
         placement = place(synapse, uniform, uniform_delay, plain_dendritic, shared_weights, constant - frozen)
@@ -324,8 +328,12 @@ def plan_and_remarks(experiment: Experiment, precision: Precision) -> tuple[Plan
     return direct(simplify(lower(experiment, derived, precision))), remarks
 
 
-def plan_training(experiment: Experiment, precision: Precision = "single") -> Plan:
-    """The plan of a ``train`` block: one presentation, its tests of events visible so that it can be differentiated."""
+def plan_training(experiment: Experiment, precision: Precision = "single", *, shown: bool = False) -> Plan:
+    """The plan of a ``train`` block: one presentation, its tests of events visible so that it can be differentiated.
+
+    In it every synapse has a weight of its own, and delays that differ or are trained are left to the passes; ``shown``: one that a
+    target can run, in which they are delays.
+    """
     from snnlang.codegen.lower import lower
     from snnlang.codegen.simplify import simplify
 
@@ -338,9 +346,13 @@ def plan_training(experiment: Experiment, precision: Precision = "single") -> Pl
                 population.span,
                 help="take the block away to train with the derived one",
             )
-    derived = derive_network(experiment)
+    if shown:
+        network = experiment.network
+        plain = tuple(replace(projection, delay_range=None) for projection in network.projections)
+        experiment = replace(experiment, network=replace(network, projections=plain))
+    derived = derive_network(experiment, differentiated=not shown)
     _check_steps(experiment, derived)
-    return simplify(lower(experiment, derived, precision, learning=True))
+    return simplify(lower(experiment, derived, precision, learning=True, apart=not shown))
 
 
 def refuse_unbuilt(experiment: Experiment) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnlang.diagnostics import Collector, Label
 from snnlang.model.bind import bind_plain, bind_synapse
-from snnlang.model.delays import read_delay
+from snnlang.model.delays import read_delay, trained_delay
 from snnlang.model.evaluate import evaluate, fold
 from snnlang.model.expression import Constant, Expr, Position, Random, Unary, Variable, walk
 from snnlang.model.frame import Finder, InputDraft, Link, Part, PopulationDraft
@@ -80,7 +80,8 @@ class Joiner:
         names = self._names(link, read, pre, post, pattern)
         numbers = Reader(names, self.collector, self.clock)
         gain, gain_unit = self._gain(options, numbers)
-        delay = read_delay(options, "delay", "the delay", numbers)
+        trained = trained_delay(options.get("delay"), numbers)
+        delay = read_delay(options, "delay", "the delay", numbers) if trained is None else trained[0]
         dendritic = read_delay(options, "dendritic", "the dendritic delay", numbers)
         if "delay" in read.columns:
             if delay is not None:
@@ -163,6 +164,7 @@ class Joiner:
             read.bias or self._bias(options, reader),
             dropout=link.dropout,
             batch_norm=link.batch_norm,
+            delay_range=None if trained is None else trained[1],
             span=link.span,
         )
         return Joined(projection, link, tie, weight_unit)

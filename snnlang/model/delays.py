@@ -1,18 +1,21 @@
 """Delays of a connection: one time, a draw or an expression for each synapse, a list of times, or an array from a file.
 
 Refused are delays that are no times, negative or infinite ones, and a list for synapses that cannot be told one by one. A delay that is
-no multiple of dt is rounded, with a warning (W501).
+no multiple of dt is rounded, with a warning (W501). ``trainable(3 ms, max = 10 ms)`` is one time that training changes (E783 where it is
+written otherwise).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from snnlang.diagnostics import Diagnostic
 from snnlang.model.evaluate import evaluate
-from snnlang.model.network import ArrayValue, Value
+from snnlang.model.expression import Constant
+from snnlang.model.network import ArrayValue, Projection, Value
 from snnlang.model.units import TIME
 from snnlang.model.values import Reader, loads
 from snnlang.syntax import tree
@@ -109,3 +112,67 @@ def _rounded(values: tuple[float, ...] | list[float], expr: tree.Expression, wha
                 help="choose a delay or a dt that fit",
             )
             return
+
+
+def trained_delay(expr: tree.Expression | None, reader: Reader) -> tuple[Value | None, tuple[float, float]] | None:
+    """``trainable(3 ms, max = 10 ms)`` as its value and its range in ms; None for any other delay. After a report the value is None."""
+    match expr:
+        case tree.Call(function=tree.Name(id="trainable"), arguments=arguments):
+            pass
+        case _:
+            return None
+    given: dict[str, tree.Expression] = {}
+    for argument in arguments:
+        name = "value" if isinstance(argument, tree.Argument) and argument.name is None else getattr(argument, "name", None)
+        if not isinstance(argument, tree.Argument) or name not in ("value", "min", "max") or name in given:
+            reader.collector.error(
+                "E783",
+                "this is no argument of a trainable delay",
+                argument.span,
+                help="write `delay = trainable(3 ms, min = 0 ms, max = 10 ms)`",
+            )
+            return None, (0.0, 0.0)
+        given[name] = argument.value
+    missing = next((name for name in ("value", "max") if name not in given), None)
+    if missing is not None:
+        what = "the delay that training begins with" if missing == "value" else "how late it may become (`max`)"
+        reader.collector.error("E783", f"a trainable delay needs {what}", expr.span, help="write `delay = trainable(3 ms, max = 10 ms)`")
+        return None, (0.0, 0.0)
+    numbers: dict[str, float] = {"min": 0.0}
+    for name, one in given.items():
+        found = reader.duration(one, "a trainable delay")
+        number = None if found is None else reader.constant(found, one.span, "a trainable delay")
+        if number is None or not _sound(float(number), one, "a trainable delay", reader):
+            return None, (0.0, 0.0)
+        numbers[name] = float(number)
+    if not numbers["min"] <= numbers["value"] <= numbers["max"]:
+        reader.collector.error(
+            "E783",
+            f"a trainable delay of {numbers['value']:g} ms begins outside of {numbers['min']:g} ms to {numbers['max']:g} ms",
+            given["value"].span,
+            help="begin within `min` and `max`",
+        )
+        return None, (0.0, 0.0)
+    return Constant(numbers["value"], TIME, span=given["value"].span), (numbers["min"], numbers["max"])
+
+
+def rounded_delays(projections: Iterable[Projection], dt: float) -> list[Diagnostic]:
+    """W501 for each trainable delay that a simulation rounds to its steps."""
+    found: list[Diagnostic] = []
+    for projection in projections:
+        if projection.delay_range is None or not isinstance(projection.delay, Constant):
+            continue
+        value = float(projection.delay.value)
+        steps = value / dt
+        if abs(steps - round(steps)) > 1e-6 * max(1.0, steps):
+            found.append(
+                Diagnostic(
+                    "W501",
+                    f"the delay of {projection.path}, {value:g} ms, is not a multiple of dt = {dt:g} ms",
+                    projection.span,
+                    f"becomes {round(steps) * dt:g} ms",
+                    help=("choose a dt that fits; training interpolates between steps, and a simulation does not",),
+                    severity="warning",
+                )
+            )
+    return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from snnlang.diagnostics import Collector, Source, Span
 from snnlang.model import batch_norm
 from snnlang.model.assemble import Opened, assemble, counts_steps, has_time_scale, open_network, unused, warn_unused
+from snnlang.model.delays import rounded_delays
 from snnlang.model.experiment import ExperimentReader
 from snnlang.model.flatten import Flattener
 from snnlang.model.model import NetworkDefinition, Program, experiment_name
@@ -84,6 +85,10 @@ def elaborate(program: Program, experiment: str | None = None, overrides: Overri
         raise AssertionError("an experiment was lost without a diagnostic")
     if overrides is not None and overrides.weights is not None and result.training is None:
         result = with_weights(result, overrides.weights)
+    if result.training is None:  # what only training interpolates is a plain delay
+        collector.diagnostics.extend(rounded_delays(result.network.projections, result.dt))
+        plain = tuple(replace(p, delay_range=None) for p in result.network.projections)
+        result = replace(result, network=replace(result.network, projections=plain))
     return replace(result, warnings=(*collector.sorted(), *batch_norm.unused(result)))
 
 

@@ -140,6 +140,7 @@ class Projection:
     (None: 1). ``tied`` names another projection whose weight this one reads (``transpose``). ``biases`` are the numbers of a ``bias``
     (None: 0).
     ``delay``/``dendritic`` are expressions per synapse in ms; None is no delay. ``settle`` is the greatest number of iterations.
+    ``delay_range``: the delay is one time that training may change, within these ms.
     ``dropout`` is the probability with which training leaves out a value that is sent, and one that arrives, for a whole presentation.
     ``batch_norm`` normalises what the connection delivers, in training; trained numbers of it become weights and biases of a simulation.
     """
@@ -161,6 +162,7 @@ class Projection:
     biases: ArrayValue | None = None
     dropout: tuple[float, float] = (0.0, 0.0)
     batch_norm: BatchNorm | None = None
+    delay_range: tuple[float, float] | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

@@ -69,7 +69,8 @@ class PhaseReader:
                 return []
             weights = ["w"] if synapse is None else [state.name for state in synapse.weights]
             known = weights if synapse is None else [state.name for state in synapse.states]
-            known = [*known, "bias"] if training else known
+            if training:
+                known = [*known, "bias", "delay", *(param.name for param in (synapse.params if synapse else ()) if param.trainable)]
         elif target.kind == "population":
             if target.model is None:
                 return []

@@ -22,7 +22,7 @@ from snnlang.model.expression import Constant
 from snnlang.model.model import Param, State
 from snnlang.model.network import ArrayValue, Experiment, Population, Projection, Value
 from snnlang.model.patterns import weight_shape
-from snnlang.model.units import ONE
+from snnlang.model.units import ONE, TIME
 
 #: Patterns whose synapses depend on the seed.
 DRAWN = ("random", "fixed_indegree", "fixed_outdegree", "fixed_total", "where")
@@ -123,6 +123,21 @@ def _projection(
             made = replace(made, weight=given)
         else:
             made = replace(made, arguments={**made.arguments, variable: given})
+    name = f"{projection.path}.delay"
+    if projection.delay_range is not None and name in found:
+        taken.add(name)
+        if found[name].size != 1:
+            problems.append(f"`{name}` is {shown(found[name].shape)}, and the network's is {shown(())}")
+        else:
+            made = replace(made, delay=Constant(float(found[name].reshape(-1)[0]), TIME))
+    for param in () if projection.synapse is None else projection.synapse.params:
+        name = f"{projection.path}.{param.name}"
+        if name in found and param.trainable:
+            taken.add(name)
+            if found[name].size != 1:
+                problems.append(f"`{name}` is {shown(found[name].shape)}, and the network's is {shown(())}")
+                continue
+            made = replace(made, arguments={**made.arguments, param.name: Constant(float(found[name].reshape(-1)[0]))})
     name = f"{projection.path}.bias"
     if projection.bias and name in found:
         taken.add(name)

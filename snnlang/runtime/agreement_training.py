@@ -163,6 +163,7 @@ def _states(network: Network) -> list[tuple[str, str, str]]:
     return [
         (f"{path}.{learner.plan.arrays[name].variable}", path, name)
         for path, cell in learner.layers.cells.items()
+        if not (cell.connection and (learner.plan.late or learner.plan.trained_delays))  # kept per synapse in a simulation
         for name in cell.outputs
         if name in learner.plan.arrays
         and learner.plan.arrays[name].role == "state"
@@ -175,7 +176,7 @@ def _simulated(network: Network, program: Program, name: str | None, options: Ov
     """The experiment with the network's initial numbers written into it, and its plan, recording every event and state."""
     weights = Weights(network.learner.held(), "the network", network.experiment.seed)
     experiment = with_weights(elaborate(program, name, replace(options, weights=None, target=INTERPRETER)), weights)
-    plan = with_all_events(plan_training(experiment, network.learner.plan.precision))
+    plan = with_all_events(plan_training(experiment, network.learner.plan.precision, shown=True))
     taken = {recorder.label for recorder in plan.recorders}
     added = tuple(
         ValueRecorder(label, array, None, 1, plan.arrays[array].unit, path)
@@ -190,6 +191,11 @@ def _unlike(network: Network) -> str | None:
     cells = network.learner.layers.cells.values()
     if any(isinstance(part, k.Draw) for cell in cells for let in cell.body for part in k.walk(let.value)):
         return "its random numbers are those of a simulation, not those of a sample"
+    learner = network.learner
+    for array, _, _ in learner.plan.trained_delays.values():
+        steps = float(learner.arrays.down(learner.values[array])) / learner.plan.dt
+        if abs(steps - round(steps)) > 1e-6 * max(1.0, steps):
+            return "a trained delay lies between two steps"
     return None
 
 

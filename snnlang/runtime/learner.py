@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.derivative import number, over, plus, power, times
+from snnlang.codegen.late_links import late_links, late_refusal
 from snnlang.codegen.learning_plan import LearningPlan, Link, learning_plan
 from snnlang.codegen.lower_expression import lower_expression
-from snnlang.codegen.plan import Connectivity, Launch, Plan
+from snnlang.codegen.plan import Connectivity, Launch, Plan, PlanNode
 from snnlang.codegen.random import bases, key_of, uniforms
 from snnlang.codegen.slopes import Coefficients
 from snnlang.diagnostics import Span, error
@@ -32,9 +33,11 @@ from snnlang.runtime.device_numpy import NumpyDevice
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
 from snnlang.runtime.losses import LossFunction, Outcome
+from snnlang.runtime.native_lists import NativeLists
 from snnlang.runtime.native_products import Native
 from snnlang.runtime.product_of import fan_in, product_of
-from snnlang.runtime.products import Dropped, Product, Transposed
+from snnlang.runtime.products import Dropped, OneToOne, Product, Sparse, Transposed
+from snnlang.runtime.trained_synapses import trained_of_synapses
 
 Values = NDArray[Any]
 _ATAN = 2.0
@@ -72,18 +75,23 @@ class Learner:
         assert experiment.training is not None
         self.experiment = experiment
         self.training = experiment.training
-        self.plan = plan
         self.target, self.threads = target, threads
         self.arrays: Arrays = arrays or HostArrays(target, threads)
         network = experiment.network
+        self._of_synapses = trained_of_synapses(network, plan, frozenset(self.training.freeze))
         self.layers: LearningPlan = learning_plan(
-            plan, tuple(population.path for population in network.populations), tuple(i.path for i in network.inputs)
+            plan,
+            tuple(population.path for population in network.populations),
+            tuple(i.path for i in network.inputs),
+            frozenset(one.array for one in self._of_synapses),
         )
+        self.plan = plan = self.layers.plan
         self.real = np.dtype(np.float32 if plan.precision == "single" else np.float64)
         self._device = NumpyDevice(replace(plan, step=(), trial_end=(), recorders=()))
         self._device.setup()
         self._device.coefficients()
         self._device.trial_start()
+        self.layers = late_links(self.layers, lambda name: np.asarray(self._device.read(name)))
         self.values: dict[str, Values] = {name: self._read(name) for name in plan.arrays}
         self.initial = dict(self.values)
         self.products: dict[str, Product] = {}
@@ -106,6 +114,7 @@ class Learner:
         plan, projections = self.plan, {p.path: p for p in self.experiment.network.projections}
         frozen = set(self.training.freeze)
         native = Native(plan.precision, self.threads) if self.target == "c" else None
+        lists = NativeLists(plan.precision, self.threads) if self.target == "c" else None
         chosen: list[tuple[str, str, float | None, float | None]] = []
         for link in self.layers.links:
             if link.kind == "bias":
@@ -118,13 +127,16 @@ class Learner:
                     product = self._tied(link, connectivity, tied[1])
                     self.products[link.name] = self._dropped(product, connectivity, projections)
                     continue
-                product, shape = product_of(link, connectivity, plan, self._device, native)
+                product, shape = product_of(link, connectivity, plan, self._device, native, lists)
                 self.products[link.name] = self._dropped(product, connectivity, projections)
                 owner, variable = connectivity.owner, "w"
                 projection = projections.get(owner)
                 if projection is not None and projection.batch_norm is not None:
+                    if link.late is not None:
+                        raise late_refusal(link, "batch_norm over synapses whose delays differ")
                     chosen += self._normalised(link, projection, projection.batch_norm, frozen)
                 if not link.weight:
+                    self._all_one(link, shape)
                     continue
                 self._expand(link, shape)
                 if not self.products[link.name].trained:
@@ -147,6 +159,9 @@ class Learner:
                 if item.trainable and described is not None and (population.path, item.name) not in frozen:
                     low, high = _bounds(item)
                     chosen.append((f"{population.path}.{item.name}", described, low, high))
+        for more in self._of_synapses:
+            low, high = (more.low, more.high) if more.param is None else _bounds(more.param)
+            chosen.append((more.name, more.array, low, high))
         own = frozenset(array for _, array, _, _ in chosen) - weights
         self._coefficients = Coefficients(plan, own)
         self.trained: tuple[Trained, ...] = ()
@@ -245,6 +260,8 @@ class Learner:
                     product.draw(sample, batch)
 
     def _tied(self, link: Link, own: Connectivity, transposed: bool) -> Product:
+        if link.late is not None:
+            raise late_refusal(link, "weights of another connection, and delays that differ")
         if not transposed or own.kind == "one_to_one":
             return product_of(link, own, self.plan, self._device)[0]
         other = replace(
@@ -258,6 +275,20 @@ class Learner:
         draws = uniforms(bases(key_of(self.experiment.seed, owner, "w"), value.size), 0)
         bound = 1.0 / np.sqrt(max(fan, 1.0)) / abs(link.scale or 1.0)
         value[...] = ((2.0 * draws - 1.0) * bound).reshape(value.shape)
+
+    def _all_one(self, link: Link, shape: tuple[int, ...]) -> None:
+        """What a synapse delivers without its weight goes over a matrix of ones."""
+        product = self.products[link.name]
+        if not shape or isinstance(product, OneToOne) or (isinstance(product, Sparse) and product.shared is None):
+            return  # these take one number for all
+        name = f"{link.connectivity} all one"
+        self.values[name] = np.ones(shape, self.real)
+
+        def put(links: tuple[Link, ...]) -> tuple[Link, ...]:
+            return tuple(replace(one, weight=name) if one.name == link.name else one for one in links)
+
+        layers = tuple(replace(layer, links=put(layer.links)) for layer in self.layers.layers)
+        self.layers = replace(self.layers, links=put(self.layers.links), layers=layers)
 
     def _expand(self, link: Link, shape: tuple[int, ...]) -> None:
         """One weight of its own for every synapse, even where all begin with the same."""
@@ -299,7 +330,7 @@ class Learner:
         device.trial_start()
         for array in self._coefficients.reached - self._own:
             self.values[array][...] = self._up(device.read(array), self.values[array].dtype)
-        for array in self._starting:
+        for array in sorted(self._trained_states):
             self.initial[array] = self._up(np.array(device.read(array)), self.initial[array].dtype)
 
     def _up(self, value: Any, type: Any) -> Values:
@@ -320,6 +351,7 @@ class Learner:
             connectivities={},
             setup=(),
             coefficients=tuple(nodes),
+            trial_start=tuple(node for node in self.plan.trial_start if not _over_synapses(node)),
             step=(),
             trial_end=(),
             recorders=(),
@@ -609,6 +641,10 @@ class Learner:
         for array in self._own:
             view = self._gradient_views[array]
             view[...] = self._up(found[array], self.real).reshape(view.shape)
+
+
+def _over_synapses(node: PlanNode) -> bool:
+    return isinstance(node, Launch) and isinstance(node.kernel.domain, k.Synapses)
 
 
 def on_device(value: Any) -> bool:

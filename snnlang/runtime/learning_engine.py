@@ -290,7 +290,7 @@ class Engine:
             trained = frozenset(p.array for p in cell.parameters) & self.wiring.trained_parameters
             constant = frozenset(name for name, modes in run.input_modes.items() if modes == ("once",))
             wanted = outputs if backward else ()
-            run.passes = passes(cell, outputs, wanted, surrogate, trained, constant, self.resets)
+            run.passes = passes(cell, outputs, wanted, surrogate, trained, constant, self.resets or cell.connection)
             modes = Modes(dict(run.input_modes), dict(run.output_modes), dict(run.adjoint_modes))
             name = f"cell{number}_{path}".replace(".", "_").replace("->", "_to_").replace(" ", "_")
             name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)

@@ -49,7 +49,7 @@ WORTH = 200_000
 #: Multiplications below which a matrix product is not worth counting who is active.
 WORTH_LISTS = 2_000_000
 
-_HEAD = """\
+HEAD = """\
 /* Made by snnlang: products of connections with whole batches. */
 #define SNN_FUSED 1
 #include <math.h>
@@ -126,7 +126,7 @@ class _Pool(ctypes.Structure):
 def native_text(kind: str, double: bool) -> str:
     """The text of a library: the parts that :data:`_PARTS` names, in one precision."""
     folder = files("snnlang.codegen") / "native"
-    return _HEAD.format(real="double" if double else "float") + "\n".join(
+    return HEAD.format(real="double" if double else "float") + "\n".join(
         (folder / part).read_text(encoding="utf-8") for part in _PARTS[kind]
     )
 

@@ -12,22 +12,34 @@ from snnlang.codegen.connectivity import generate
 from snnlang.codegen.learning_plan import Link
 from snnlang.codegen.patterns import window
 from snnlang.codegen.plan import Connectivity, Plan
+from snnlang.codegen.population_sums import ALL
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.native_lists import NativeLists, NativeSparse
 from snnlang.runtime.native_products import Native, NativeConvolution, NativeDense, NativePool
-from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse
+from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse, Total
 from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
 
 
 def product_of(
-    link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, native: Native | None = None
+    link: Link,
+    c: Connectivity,
+    plan: Plan,
+    device: NumpyDevice,
+    native: Native | None = None,
+    lists: NativeLists | None = None,
 ) -> tuple[Product, tuple[int, ...]]:
-    """The product, and the shape of weights that it wants (() where the plan's own will do). ``native``: compiled where that is faster."""
+    """The product, and the shape of weights that it wants (() where the plan's own will do). ``native`` and ``lists``: compiled where
+    that is faster."""
     scale = link.scale
     for factor in link.factors:
         scale *= float(np.asarray(device.read(factor)))
     rows, columns = len(c.pre_part), len(c.post_part)
+    if link.late is not None:
+        return _late(link, c, plan, device, scale, lists)
+    if c.pattern == ALL:
+        return Total(scale), ()
     if c.kind == "dense":
         mask = None
         if not c.autapses:
@@ -57,8 +69,33 @@ def product_of(
     shared = None
     if c.shared_size:
         shared = np.asarray(generate(c, plan.streams.get(c.stream)).weight_index, np.int64)
-        return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale, shared), (c.shared_size,)
-    return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale), (pre_of.size,)
+        return _listed(lists, pre_of, post_of, c, scale, shared), (c.shared_size,)
+    return _listed(lists, pre_of, post_of, c, scale, None), (pre_of.size,)
+
+
+def _late(
+    link: Link, c: Connectivity, plan: Plan, device: NumpyDevice, scale: float, lists: NativeLists | None
+) -> tuple[Product, tuple[int, ...]]:
+    """The synapses of one delay, as a list; the weights are those of all."""
+    pre_of, post_of = (np.asarray(side, np.int64) for side in device.synapses(link.connectivity))
+    chosen = np.flatnonzero(np.asarray(device.read(plan.late[link.connectivity][0])).reshape(-1) == link.late)
+    shape: tuple[int, ...] = (pre_of.size,)
+    weight = chosen
+    if c.shared_size:
+        weight, shape = np.asarray(generate(c, plan.streams.get(c.stream)).weight_index, np.int64)[chosen], (c.shared_size,)
+    elif c.kind == "dense":
+        shape = (len(c.pre_part), len(c.post_part))
+        if not c.autapses:
+            chosen = weight = chosen[pre_of[chosen] != post_of[chosen]]
+    return _listed(lists, pre_of[chosen], post_of[chosen], c, scale, weight), shape
+
+
+def _listed(
+    lists: NativeLists | None, pre_of: Values, post_of: Values, c: Connectivity, scale: float, weight: Values | None
+) -> Product:
+    if lists is None:
+        return Sparse(pre_of, post_of, c.pre_size, c.post_size, scale, weight)
+    return NativeSparse(lists, pre_of, post_of, c.pre_size, c.post_size, scale, weight)
 
 
 def _place(part: Any) -> slice | Values:

@@ -94,6 +94,17 @@ class Dense:
                 out[...] = made.reshape(out.shape)
 
 
+#: Numbers that lists of synapses make at once.
+AT_ONCE = 2_000_000
+
+
+def _segments(of: Values) -> tuple[Values, Values, Values]:
+    """(an order in which equal ones stand together, which ones there are, where each begins)."""
+    order = np.argsort(of, kind="stable")
+    where, begin = np.unique(of[order], return_index=True)
+    return order, where, begin
+
+
 class Sparse:
     """Listed synapses: gathered, scaled and added up by post neuron. ``pre_of`` and ``post_of`` are one index per synapse,
     ``shared`` that of
@@ -106,6 +117,7 @@ class Sparse:
     ) -> None:
         self.pre_of, self.post_of, self.pre, self.post, self.scale = pre_of, post_of, pre, post, scale
         self.shared = shared
+        self._into, self._out_of = _segments(post_of), _segments(pre_of)
 
     def _weights(self, weight: Values) -> Values:
         if self.shared is not None:
@@ -113,23 +125,31 @@ class Sparse:
         return np.asarray(np.broadcast_to(weight.reshape(-1), self.pre_of.shape) * weight.dtype.type(self.scale))
 
     def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
-        if not add:
-            out[...] = 0
-        made = np.ascontiguousarray((sent[:, self.pre_of] * self._weights(weight)).T)
-        target = np.zeros((self.post, sent.shape[0]), out.dtype)
-        np.add.at(target, self.post_of, made)
-        out += target.T
+        self._add(sent, self.pre_of, self._into, weight, out, add)
 
     def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        self._add(arrived, self.post_of, self._out_of, weight, out, add)
+
+    def _add(self, values: Values, source: Values, groups: tuple[Values, Values, Values], weight: Values, out: Values, add: bool) -> None:
+        """Sums of segments: the synapses in the order of what they add to, some rows at a time."""
+        order, where, begin = groups
         if not add:
             out[...] = 0
-        made = np.ascontiguousarray((arrived[:, self.post_of] * self._weights(weight)).T)
-        target = np.zeros((self.pre, arrived.shape[0]), out.dtype)
-        np.add.at(target, self.pre_of, made)
-        out += target.T
+        if not order.size:
+            return
+        factor, source = self._weights(weight)[order][:, None], source[order]
+        for first in range(0, values.shape[0], step := max(1, AT_ONCE // order.size)):
+            part = slice(first, first + step)
+            made = np.take(np.ascontiguousarray(values[part].T), source, axis=0)
+            made *= factor
+            out[part, where] += np.add.reduceat(made, begin, axis=0).T
 
     def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
-        made = np.einsum("rs,rs->s", sent[:, self.pre_of], arrived[:, self.post_of]) * self.scale
+        made = np.zeros(self.pre_of.size, out.dtype)
+        for first in range(0, sent.shape[0], step := max(1, AT_ONCE // max(1, self.pre_of.size))):
+            a, b = (np.ascontiguousarray(values[first : first + step].T) for values in (sent, arrived))
+            made += np.einsum("sr,sr->s", np.take(a, self.pre_of, axis=0), np.take(b, self.post_of, axis=0))
+        made *= made.dtype.type(self.scale)
         if self.shared is not None:
             out += np.bincount(self.shared, made, out.size).reshape(out.shape).astype(out.dtype)
         elif out.size == 1:
@@ -162,6 +182,28 @@ class OneToOne:
             out += made.sum()
         else:
             out += made.reshape(out.shape)
+
+
+class Total:
+    """Every neuron gets the sum of all, times ``scale``: what a reduction over a population is. Its weight is not trained."""
+
+    trained = False
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        total = sent.sum(1, keepdims=True) * sent.dtype.type(self.scale)
+        if add:
+            out += total
+        else:
+            out[...] = total
+
+    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
+        self.forward(arrived, weight, out, add)
+
+    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
+        raise AssertionError("a sum over a population has no weight")
 
 
 class Part:

@@ -23,7 +23,9 @@ from snnlang.runtime.products import Dropped, Part, Product
 _PRODUCTS = {
     "Dense": "a matrix product",
     "Sparse": "a list of synapses",
+    "NativeSparse": "a list of synapses",
     "OneToOne": "neuron to neuron",
+    "Total": "a sum over all neurons",
     "Convolution": "a convolution",
     "Pool": "a pool",
     "Transposed": "a matrix product with the transposed weights of another connection",
@@ -89,7 +91,7 @@ def _layer(engine: Engine, cells: tuple[str, ...], cyclic: bool) -> list[str]:
         lines.append(f"  {', '.join(cells)}: a cycle, step by step together")
     for path in cells:
         cell = engine.learning.cells[path]
-        count = f"  {path}: {cell.size} neurons, "
+        count = f"  {path}: {cell.size} {'pre neurons of the connection' if cell.connection else 'neurons'}, "
         if path in engine.folded:
             lines.append(f"{count}linear and read as a weighted sum: folded into weights of what arrives in each step")
             continue
@@ -146,6 +148,8 @@ def _count(number: int) -> str:
 
 def _connection(engine: Engine, link: Link) -> str:
     title = link.name.partition(": ")[0]
+    if link.after in engine.learning.cells and engine.learning.cells[link.after].connection:
+        title += ", to what it keeps for its pre neurons"
     if link.kind == "bias":
         return f"  {title}: added once"
     product: Product = engine.wiring.products[link.name]

@@ -26,8 +26,13 @@ from snnlang.runtime.learning_cuda import DeviceArrays, ShimArrays, opened
 from tests.cuda import nvrtc
 from tests.cuda.test_cupy import machine as machine  # a fixture
 from tests.training.networks import NEURONS, images, network, text
+from tests.training.synapses import MODELS as SYNAPTIC
+from tests.training.synapses import SYNAPSES, through
 from tests.training.test_gradients import CONVOLUTION, MLP, RECURRENT, TWO
 from tests.training.test_library_gradients import NEURONS as LIBRARY
+from tests.training.test_population_sums import source as sums
+from tests.training.test_synapse_autograd import CURRENTS, LOOP
+from tests.training.test_trained_delays import RING, STEPS
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler, or not Linux")
 
@@ -167,6 +172,22 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
         images(5, 6),
         np.zeros((5, 3)),
     ),
+    "currents": lambda: (
+        text(CURRENTS, size=3, steps=12, more="dt = 1 ms", neurons=SYNAPTIC),
+        images(5, 3, 12),
+        np.full((5, 4), -68.0),
+    ),
+    "trained delays": lambda: (
+        text(RING, size=3, steps=STEPS, neurons=SYNAPTIC),
+        images(5, 3, STEPS),
+        np.full((5, 4), 0.5),
+    ),
+    "sums over a population": lambda: (sums("Inhibited", "checkpoint = 4"), images(5, 3, 9), np.full((5, 4), 0.1)),
+    "plasticity in a loop": lambda: (
+        text(LOOP, size=3, steps=12, more="dt = 1 ms\ncheckpoint = 5", neurons=SYNAPTIC),
+        images(5, 3, 12),
+        np.full((5, 4), -68.0),
+    ),
     "weights in the loss": lambda: (
         text(MLP.replace("connect h", "connect last = h"), loss="mse(mean(out.v), label) + 0.1*mean(last.w^2, over = neurons)"),
         images(5, 6),
@@ -223,6 +244,16 @@ def test_neurons_of_the_library(monkeypatch: pytest.MonkeyPatch, neuron: str, wh
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
     for name, value in found[0][1].items():
         assert np.allclose(found[1][1][name], value, rtol=1e-8, atol=1e-9 * float(np.max(np.abs(value)))), name
+
+
+@pytest.mark.parametrize("case", SYNAPSES, ids=[case[0] for case in SYNAPSES])
+def test_synapses(monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str, str]) -> None:
+    monkeypatch.setenv("SNN_CUDA", "shim")
+    source = through(*case, more=", delay = uniform(0 ms, 4 ms)")
+    found = [network(source, target).grad(images(2, 3, 12), np.zeros(2)) for target in (HOST, "cuda")]  # type: ignore[arg-type]
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
+    for name, value in found[0][1].items():
+        assert np.allclose(down(found[1][1])[name], value, rtol=1e-8, atol=1e-9 * float(np.max(np.abs(value)))), name
 
 
 OPTIMIZERS = (

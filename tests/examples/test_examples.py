@@ -213,6 +213,22 @@ def test_trainable_time_constants() -> None:
     assert trained > plain + 0.03
 
 
+def test_trainable_delays() -> None:
+    """A delay and decays of currents move while they are trained, and two ways of different length tell more than two equal ones."""
+    text = (EXAMPLES[0].parent / "trainable_delays.snn").read_text(encoding="utf-8")
+    net = snnlang.load(text).network(target="c", seed=0, set={"epochs": 10})
+    trained = net.train().test_accuracy
+    assert abs(float(net.weights["far.delay"]) - 2.5) > 0.05
+    assert float(net.weights["near.tau"]) < 1.98 < 2.02 < float(net.weights["far.tau"])
+    written = "delay = trainable(2.5 ms, max = 7 ms)"
+    assert written in text
+    plain = snnlang.load(text.replace(written, "delay = 0 ms")).network(target="c", seed=0, set={"epochs": 10}).train().test_accuracy
+    assert trained is not None
+    assert plain is not None
+    assert trained > 0.84
+    assert trained > plain + 0.02
+
+
 #: One sample of each network that takes long to train, in the shape of its data.
 SAMPLES = {
     "fashion_mlp": (28, 28),

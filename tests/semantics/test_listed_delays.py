@@ -205,3 +205,36 @@ def test_the_synapses_of_a_file_take_a_list_in_its_order(run: Run, tmp_path: Pat
         weight[pre, post], delay[pre, post] = 1.0, time
     recording = run(TEXT.format(line=line))
     np.testing.assert_allclose(recording["c.v"], expected(recording.times("c.v"), weight, delay), rtol=1e-9, atol=1e-9)
+
+
+STATES = """
+synapse Following:
+    param tau = 5 ms
+    trace x on pre decay tau
+    weight w = 1 mV/ms
+    deliver w*x
+
+synapse Smooth:
+    weight w = 1 mV/ms
+    state i = 0
+    i[n] = 0.7*i[n-1] + pre.done
+    deliver w*i
+"""
+
+
+@pytest.mark.parametrize("synapse", ["Following", "Smooth"])
+def test_what_a_synapse_delivers_in_every_step_is_as_late_as_with_one_delay(run: Run, synapse: str) -> None:
+    """Of traces and of values that the source sends; a synapse without a delay among others is at once."""
+    delays = [0.0, 0.3, 1.0, 2.5]
+    sends = "    state done = 0\n    output done\n" if synapse == "Smooth" else "    state done = 0\n"
+    program = STATES + TEXT.replace("    state done = 0\n", sends)
+
+    def potentials(delay: str) -> NDArray[np.float64]:
+        line = f"s -> c.v: dense via {synapse}, w = 1 mV/ms, delay = {delay}"
+        return np.asarray(run(program.format(line=line))["c.v"])
+
+    rows = "[" + ", ".join([listed(np.array(delays), "ms")] * 3) + "]"
+    found = potentials(rows)
+    assert found.max() > 1
+    for place, delay in enumerate(delays):
+        np.testing.assert_allclose(found[:, place], potentials(f"{delay} ms")[:, place], rtol=1e-12, atol=1e-15)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from .conftest import Run
 
@@ -178,3 +179,46 @@ def test_trials_begin_and_end_with_their_handlers(run: Run) -> None:
     assert recording["a.v"].ravel().tolist() == [1, 2, 3, 1, 2, 3]
     assert recording["a.s"].ravel().tolist() == [10, 10, 10, 13, 13, 13]
     assert recording["a.p"].ravel().tolist() == [0, 0, 0, 3, 3, 3]
+
+
+EACH_ONCE = """
+neuron Ramp:
+    state u = 0
+    u[n] = u[n-1] + 1 + index
+    output u
+
+neuron Sum:
+    input x = 0
+    state y = 0
+    y[n] = x
+
+synapse Smooth:
+    weight w = 1
+    state i = 0
+    i[n] = 0.5*i[n-1] + pre.u
+    {more}
+    deliver w*{sent}
+
+network Net:
+    population a[2]: Ramp
+    population b[3]: Sum
+    connect c = a -> b.x: dense via Smooth, w = [[1, 2, 3], [4, 5, 6]]
+
+simulate Net:
+    duration = 5
+    record b.y
+"""
+
+
+@pytest.mark.parametrize("sent", ["i", "j"])
+def test_equations_of_one_side_are_computed_once_for_each_neuron(run: Run, sent: str) -> None:
+    """A state per pre neuron, alone and together with one per synapse that reads it before and after."""
+    more = "" if sent == "i" else "state j = 0\n    j[n] = 0.9*j[n-1] + 0.1*w*(i[n] + i[n-1])"
+    found = np.asarray(run(EACH_ONCE.format(more=more, sent=sent))["b.y"])
+    w = np.array([[1.0, 2, 3], [4, 5, 6]])
+    i, j, rows = np.zeros(2), np.zeros((2, 3)), []
+    for step in range(5):
+        before, i = i, 0.5 * i + (step + 1) * np.array([1.0, 2])
+        j = 0.9 * j + 0.1 * w * (i + before)[:, None]
+        rows.append(i @ w if sent == "i" else (w * j).sum(0))
+    np.testing.assert_allclose(found, rows, rtol=1e-12)

@@ -137,7 +137,7 @@ def test_examples(path: Path) -> None:
 @pytest.mark.skipif(find() is None or not can_be_told(), reason="no C compiler, or no threadpoolctl")
 def test_no_bit_depends_on_threads() -> None:
     """Layers large enough that the rows of their products are shared out."""
-    text = TEXT.format(line="    connect h -> h.x: dense(autapses = false)").replace("dense(12", "dense(300").replace("batch = 8", "batch = 256")
+    text = TEXT.format(line="    connect h -> h.x: dense(autapses = false)").replace("dense(12", "dense(300")
     draws = np.random.default_rng(3)
     x, y = draws.random((256, 8, 8)), draws.integers(0, 10, 256)
     loss, gradients = snnlang.load(text).network(target="c", threads=1).grad(x, y)

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.kernel import Expr, Kernel
-from snnlang.codegen.plan import Array, Connectivity, EventList, Launch, Learned, PlanNode, Queue, Role, Stream
+from snnlang.codegen.plan import (
+    Array,
+    Connectivity,
+    EventList,
+    Launch,
+    Learned,
+    PlanNode,
+    Queue,
+    Role,
+    Stream,
+    WrittenAdjoint,
+)
 from snnlang.codegen.random import key_of
 from snnlang.diagnostics import Span
 
@@ -75,6 +86,7 @@ class Assembly:
         self.seed = seed
         self.learning = learning  # tests of events and ``detach`` stay visible, so that the plan can be differentiated
         self.learned: list[Learned] = []
+        self.written: list[WrittenAdjoint] = []
         self.dt = dt
         self.time_offset = time_offset
         self.arrays: dict[str, Array] = {}

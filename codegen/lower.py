@@ -118,6 +118,7 @@ def lower(
         tuple(recorders),
         tuple(assembly.explanation),
         tuple(assembly.learned),
+        tuple(assembly.written),
     )
 
 

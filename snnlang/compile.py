@@ -328,17 +328,14 @@ def plan_training(experiment: Experiment, precision: Precision = "single") -> Pl
     """The plan of a ``train`` block: one presentation, its tests of events visible so that it can be differentiated."""
     from snnlang.codegen.lower import lower
     from snnlang.codegen.simplify import simplify
+    from snnlang.model.adjoint_use import missing_gradients
 
     refuse_unbuilt(experiment)
-    for population in experiment.network.populations:
-        if population.model.adjoint:
-            raise error(
-                "E750",
-                f"{population.model.name} writes its own backward pass (`adjoint:`), which cannot run yet",
-                population.span,
-                help="take the block away to train with the derived one",
-            )
     derived = derive_network(experiment)
+    folded = frozenset(path for path, projection in derived.projections.items() if projection.attachment is not None)
+    missing = missing_gradients(experiment, folded)
+    if missing:
+        raise SnnError(*missing)
     _check_steps(experiment, derived)
     return simplify(lower(experiment, derived, precision, learning=True))
 

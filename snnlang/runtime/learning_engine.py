@@ -728,13 +728,25 @@ class Engine:
 
         With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs.
         """
+        sums = {name: self._buffers[name].copy() for name in self._summed_outputs()} if self._pooled else {}
         for layer, names in reversed(self._pooled):
             self._norms.gather(names, "backward")
             self._until = layer
             self._go_back(adjoints)
             self._until = None
             self._norms.settle(names)
+            for name, value in sums.items():  # segments that were computed again have added to them
+                self._buffers[name][...] = value
         return self._go_back(adjoints)
+
+    def _summed_outputs(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The buffers of outputs that are summed over the steps."""
+        return [
+            (f"{run.path}/{output}@sum", (self._batch, run.cell.size))
+            for run in self._runs.values()
+            for output, modes in run.output_modes.items()
+            if "sum" in modes
+        ]
 
     def _go_back(self, adjoints: Mapping[str, Values]) -> dict[str, Values]:
         """Once through all segments, from the last to the first."""

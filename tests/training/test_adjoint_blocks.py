@@ -272,6 +272,22 @@ def test_between_convolution_and_dropout(target: Target) -> None:
     same(CONVOLUTION.format(block=block), CONVOLUTION.format(block=""), x, np.zeros((3, 2)), target)
 
 
+NORMED = """
+image -> dense(6), w = uniform(-0.2, 0.5) -> batch_norm({over}) -> h: Unit
+      -> dense(5), w = uniform(-0.5, 0.5) -> batch_norm({over}) -> g: Unit
+      -> dense(3), w = uniform(-0.5, 0.5) -> out: Readout
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("over", ["", "over = time"])
+@pytest.mark.parametrize("more", ["", "checkpoint = 3"], ids=["whole", "segments"])
+def test_behind_a_normalisation(target: Target, over: str, more: str) -> None:
+    """Statistics over time take the way back more than once; segments leave the sums of a folded readout as they were."""
+    lines = NORMED.format(over=over)
+    same(text(lines, neurons=WRITTEN, more=more), text(lines), images(5, 6, 7), np.zeros((5, 3)), target, 1e-9)
+
+
 CHANCE = """
 neuron Unit:
     trainable param gain = 1.5

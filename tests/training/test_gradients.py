@@ -10,7 +10,6 @@ import pytest
 from autograd import grad
 from autograd.extend import defvjp, primitive
 
-from snnlang.diagnostics import SnnError
 from snnlang.runtime.compiler import find
 
 from .networks import NEURONS, images, network, text

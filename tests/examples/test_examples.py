@@ -198,7 +198,7 @@ def test_train_digits_conv() -> None:
     ("name", "epochs", "least", "rates"), [("digits_tssl_bp", 15, 0.93, (0.2, 0.45)), ("digits_spike_bp", 6, 0.88, (0.1, 0.3))]
 )
 def test_written_backward_passes(name: str, epochs: int, least: float, rates: tuple[float, float]) -> None:
-    """Hidden rates of .25 to .35 and of .17 in each step are those of an independent implementation of both methods."""
+    """Wide limits around the hidden rates of an independent implementation of both methods: .25 to .35, and .17, in each step."""
     net = snnlang.load(EXAMPLES[0].parent / f"{name}.snn").network(target="c", seed=2, threads=1, set={"epochs": epochs})
     history = net.train()
     assert history.test_accuracy is not None

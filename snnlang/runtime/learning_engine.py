@@ -322,6 +322,8 @@ class Engine:
         cyclic = any(run.path in layer.cells for layer in self._layers if layer.links)
         if not self.arrays.overwrites or cyclic or self.segment < self.steps or self.truncate is not None:
             return False
+        if run.passes.ends:  # a written backward pass reads them at the end of the sample
+            return False
         for carried in run.cell.carried:
             initial = self.wiring.initial.get(carried.array)
             if carried.array in self.wiring.trained_states or (initial is not None and np.unique(initial).size > 1):

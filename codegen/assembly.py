@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen.kernel import Expr, Kernel
-from snnlang.codegen.plan import Array, Connectivity, EventList, Launch, Learned, PlanNode, Queue, Role, Stream
+from snnlang.codegen.plan import (
+    Array,
+    Connectivity,
+    EventList,
+    Launch,
+    Learned,
+    PlanNode,
+    Queue,
+    Role,
+    Stream,
+    WrittenAdjoint,
+)
 from snnlang.codegen.random import key_of
 from snnlang.diagnostics import Span
 
@@ -78,6 +89,7 @@ class Assembly:
         self.apart = False  # delays that differ between synapses are left to the passes of training
         self.trained_delays: dict[str, tuple[str, int, int]] = {}
         self.late: dict[str, tuple[str, int]] = {}  # delays that differ between synapses, of plans for training
+        self.written: list[WrittenAdjoint] = []
         self.dt = dt
         self.time_offset = time_offset
         self.arrays: dict[str, Array] = {}

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.simplify import fold, rebuild
+from snnlang.codegen.written import Written, with_written
 from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass, field
 
@@ -52,6 +53,7 @@ class Cell:
     ``carried`` names, inputs, parameters, ``i``, ``step``, ``t`` and ``dt``. ``outputs`` are the values of arrays and lists (as truths) at
     the end of the step. ``tests`` names the values of the body that are tests of events, with what stands for their derivative ("" for
     none: training supplies one). ``connection``: what a connection keeps for its pre neurons, whose events are arrivals and no resets.
+    ``written`` is the backward pass that the model gives itself.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Cell:
     outputs: dict[str, k.Expr]
     tests: dict[str, k.Expr | None] = field(default_factory=dict)
     connection: bool = False
+    written: Written | None = None
 
 
 def cell_of(name: str, nodes: Iterable[p.PlanNode], plan: p.Plan, inputs: frozenset[str]) -> Cell:
@@ -110,7 +113,7 @@ class _Execution:
         used = {e.name for let in self.lets for e in k.walk(let.value) if isinstance(e, k.Local)}
         used |= {e.name for value in outputs.values() for e in k.walk(value) if isinstance(e, k.Local)}
         used |= {e.name for c in carried for e in k.walk(c.after) if isinstance(e, k.Local)}
-        return Cell(
+        made = Cell(
             self.name,
             self.size,
             tuple(self.inputs),
@@ -120,6 +123,8 @@ class _Execution:
             outputs,
             self._tests(),
         )
+        written = next((w for w in self.plan.written if w.path == self.name), None) if self.arriving else None
+        return made if written is None else with_written(made, written, self.plan)
 
     def _launch(self, kernel: k.Kernel) -> None:
         match kernel.domain:

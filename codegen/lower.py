@@ -123,6 +123,7 @@ def lower(
         tuple(assembly.learned),
         assembly.late,
         assembly.trained_delays,
+        tuple(assembly.written),
     )
 
 

@@ -97,6 +97,9 @@ def lower_expression(node: e.Expr, meaning: Meaning) -> k.Expr:
                 "only equations can use it",
                 help="record, send or read a state that the noise drives; a handler can draw `normal(0, 1)`",
             )
+        case e.Adjoint() | e.Gradient():
+            # the lines of a backward pass are lowered by codegen/lower_written.py
+            raise AssertionError(f"{node} outside of an adjoint block")
         case e.Response() | e.KernelFunction():
             # the symbolic stage has made every response a state or a window of the past
             raise AssertionError(f"{node} was not realised")

@@ -15,6 +15,7 @@ from snnlang.codegen.assembly import Assembly, I, as_real, launch, load, whole
 from snnlang.codegen.lower_expression import constant_value, lower_expression
 from snnlang.codegen.lower_population_handlers import every_statement, statement_expressions
 from snnlang.codegen.lower_population_names import PopulationMeaning, PopulationState, bare_crosses
+from snnlang.codegen.lower_written import forward_parts
 from snnlang.model import expression as e
 from snnlang.model import model as m
 from snnlang.model.network import ArrayValue, Value
@@ -218,7 +219,8 @@ def prepare_population(assembly: Assembly, state: PopulationState) -> None:
                 )
     split = any(isinstance(node, e.PopulationReduction) for value in _expressions(state) for node in e.walk(value))
     state.fast_probe = False
-    for value in _expressions(state):
+    backward = forward_parts(state.system.adjoint) if assembly.learning and state.system.adjoint is not None else []
+    for value in (*_expressions(state), *backward):
         for node in e.walk(value):
             match node:
                 case e.Since(event=name) if name not in state.clocks:

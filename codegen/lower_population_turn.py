@@ -14,6 +14,7 @@ from snnlang.codegen.lower_expression import lower_expression
 from snnlang.codegen.lower_gaps import gap_steps
 from snnlang.codegen.lower_population_handlers import HandlerLowering, emission_order, source_of, statement_expressions
 from snnlang.codegen.lower_population_names import PopulationMeaning, PopulationState
+from snnlang.codegen.lower_written import WrittenLowering
 from snnlang.codegen.plan import ClearList, Fill, Learned, PlanNode, Reduce
 from snnlang.dynamics.system import Node
 from snnlang.model import expression as e
@@ -150,8 +151,17 @@ class PopulationStep:
             self.append_only()
             self.close()
             return self.nodes
+        written = None
+        if assembly.learning and state.system.adjoint is not None:
+            written = WrittenLowering(assembly, state, state.system.adjoint)
+            self.body += written.after_equations(self.meaning)
         self.handlers()
         self.aftermath()
+        if written is not None:
+            self.meaning.use_fresh = False
+            self.body += written.after_handlers(self.meaning)
+            self.meaning.use_fresh = True
+            assembly.written.append(written.finish())
         self.close()
         for jump in state.jumps.values():
             if assembly.arrays[jump].role == "scratch":

@@ -15,10 +15,13 @@ from snnlang.codegen import kernel as k
 from snnlang.codegen.adjoint import BAR, Reverse, Surrogate, bar, reverse, without_detach
 from snnlang.codegen.cell import Cell, Parameter
 from snnlang.codegen.simplify import rebuild, simplify_kernel
+from snnlang.codegen.written import written_reverse
 from snnlang.frozen import dataclass
 
 KEPT, OUT = "__kept", "__out"
 I = k.Local("i", "int")
+#: The number of the neuron in its population where a value depends on it; ``i`` numbers draws, whose samples differ.
+NEURON = k.Local("neuron", "int")
 _FREE = 1e-3
 _ENDLESS = 1e9
 
@@ -29,7 +32,8 @@ class Passes:
     ``backward`` loads
     what was kept, ``NAME__bar`` of carried values and outputs, stores ``NAME__bar`` of carried values and inputs and adds to ``NAME__bar``
     of parameters. All are arrays of one number per neuron, loaded at ``i``; parameters as their ``Parameter`` says.
-    ``kept`` are names of the cell; inputs among them are read as they came. Truths are stored as the real numbers 0 and 1.
+    ``kept`` are names of the cell; inputs among them are read as they came. ``ends`` are carried names whose values after the last step of
+    a sample the backward pass reads. Truths are stored as the real numbers 0 and 1.
     """
 
     cell: Cell
@@ -40,6 +44,7 @@ class Passes:
     parameters: tuple[Parameter, ...]
     trained: tuple[str, ...]
     kept: tuple[str, ...]
+    ends: tuple[str, ...]
     forward: k.Kernel
     backward: k.Kernel
 
@@ -56,7 +61,11 @@ def passes(
     """Both kernels. ``outputs`` are what the forward pass must store, ``wanted`` those of them whose adjoint is given, ``trained`` the
     parameters whose adjoint is wanted, ``constant`` the inputs that are the same in every step, ``resets`` whether gradients
     pass resets."""
-    back = reverse(cell, wanted, surrogate, trained, resets)
+    if cell.written is None:
+        back = reverse(cell, wanted, surrogate, trained, resets)
+    else:
+        trained &= set(cell.written.parameters)
+        back = written_reverse(cell, wanted, trained)
     kept = _cut(cell, back, constant)
     stored_inputs = set(kept) & set(cell.inputs)
     made = Passes(
@@ -68,12 +77,36 @@ def passes(
         cell.parameters,
         tuple(sorted(trained)),
         kept,
+        _ends(cell, back),
         k.Kernel(f"{cell.name}_forward", f"{cell.name}: one step forward", k.Each(cell.size), ()),
         k.Kernel(f"{cell.name}_backward", f"{cell.name}: one step backward", k.Each(cell.size), ()),
     )
     forward = replace(made.forward, body=_forward(cell, outputs, tuple(n for n in kept if n not in stored_inputs)))
     backward = replace(made.backward, body=_backward(cell, back, kept))
-    return replace(made, forward=simplify_kernel(forward), backward=simplify_kernel(backward))
+    return replace(made, forward=simplify_kernel(_numbered(forward)), backward=simplify_kernel(_numbered(backward)))
+
+
+def _numbered(kernel: k.Kernel) -> k.Kernel:
+    """A kernel in which values that depend on the neuron's number read :data:`NEURON`."""
+
+    def value(expr: k.Expr) -> k.Expr:
+        if isinstance(expr, k.Draw | k.Load):
+            return expr
+        return NEURON if expr == I else rebuild(expr, value)
+
+    body = tuple(
+        replace(s, value=value(s.value)) if isinstance(s, k.Let | k.Store | k.Accumulate) else s for s in kernel.body
+    )
+    return replace(kernel, body=body)
+
+
+def _ends(cell: Cell, back: Reverse) -> tuple[str, ...]:
+    """What a written backward pass reads of the end of a sample."""
+    if cell.written is None:
+        return ()
+    values = [*(let.value for let in back.body), *back.inputs.values(), *back.parameters.values()]
+    read = {name for value in values for name in _names(value)}
+    return tuple(name for name in cell.written.ends if name in read)
 
 
 def _types(cell: Cell) -> dict[str, k.Type]:
@@ -140,6 +173,7 @@ def _backward(cell: Cell, back: Reverse, kept: tuple[str, ...]) -> tuple[k.State
     body: list[k.Statement] = _parameters(cell)
     for name in kept:
         body += loader.load(name, name if name in cell.inputs else name + KEPT)
+    body += [k.Let(name, k.Load(name, I)) for name in _ends(cell, back)]
     for let in cell.body:
         if let.name in needed and let.name not in kept:
             body.append(replace(let, value=loader.clean(let.value)))
@@ -149,8 +183,9 @@ def _backward(cell: Cell, back: Reverse, kept: tuple[str, ...]) -> tuple[k.State
     for let in back.body:
         assert let.name not in renamed, let.name
         body.append(replace(let, value=loader.clean(let.value)))
+    sources = cell.written.sources if cell.written is not None else {}
     for name, value in back.inputs.items():
-        body.append(k.Store(name + BAR, I, loader.clean(value)))
+        body.append(k.Store(name + BAR, I, loader.clean(value), sources.get(name, "")))
     for name, value in back.parameters.items():
         index = next(p.index for p in cell.parameters if p.array == name)
         body.append(k.Accumulate(name + BAR, index, loader.clean(value)))
@@ -169,6 +204,7 @@ def _names(expr: k.Expr) -> list[str]:
 def _read(cell: Cell, back: Reverse) -> list[str]:
     """The forward names that the reverse reads."""
     known = {let.name for let in cell.body} | {c.name for c in cell.carried} | set(cell.inputs)
+    known -= set(cell.written.ends) if cell.written is not None else set()
     values = [let.value for let in back.body]
     values += [*back.carried.values(), *back.inputs.values(), *back.parameters.values()]
     return list(dict.fromkeys(name for value in values for name in _names(value) if name in known))

@@ -223,6 +223,8 @@ class _Function:
         lines.append("            for (int64_t lane = 0; lane < count; lane++) {")
         if any(isinstance(e, k.Draw) for e in expressions):
             lines.append("                const int64_t i = (a->sample + b)*a->size + start + lane;")
+        if "neuron" in named:
+            lines.append("                const int64_t neuron = start + lane;")
         for statement in kernel.body:
             lines += ["                " + line for line in self._statement(statement)]
         return [*lines, "            }", "        }"]

@@ -185,7 +185,7 @@ class _Function:
     # --- the text -----------------------------------------------------------------------------------------------------
 
     def text(self) -> list[str]:
-        own = any(slot.kind == "parameter" and not slot.single for slot in self.slots) or self._reads(k.Draw)
+        own = self._own()
         lines = [
             f"/* {self.kernel.title} */",
             f'extern "C" __global__ void {self.name}({", ".join(f"int64_t {name}" for name in _ARGUMENTS)})',
@@ -216,7 +216,7 @@ class _Function:
 
     def one_step(self) -> list[str]:
         """The same for one step of one neuron, with states in memory."""
-        own = any(slot.kind == "parameter" and not slot.single for slot in self.slots) or self._reads(k.Draw)
+        own = self._own()
         names = ("fixed", "around", "size", "at", "step", "origin", "sample")
         return [
             f"/* {self.kernel.title}, one neuron */",
@@ -257,6 +257,8 @@ class _Function:
             yield "const real dt = (real)((const double *)fixed)[0];"
         if self._reads(k.Draw):
             yield "const int64_t i = (sample + at/size)*size + lane;"
+        if "neuron" in names:
+            yield "const int64_t neuron = lane;"
         for number, slot in enumerate(self.slots):
             if slot.kind == "weights":
                 yield f"const real w{number} = ((const real *)slot[{number}])[step];"
@@ -279,6 +281,11 @@ class _Function:
         for statement in k.walk_statements(self.kernel.body):
             for top in k.statement_expressions(statement):
                 yield from k.walk(top)
+
+    def _own(self) -> bool:
+        """Whether a thread must know its neuron's number."""
+        each = any(slot.kind == "parameter" and not slot.single for slot in self.slots)
+        return each or self._reads(k.Draw) or any(isinstance(e, k.Local) and e.name == "neuron" for e in self._expressions())
 
     def _reads(self, kind: type[k.Draw]) -> bool:
         return any(isinstance(e, kind) for e in self._expressions())

@@ -57,6 +57,7 @@ def backward_slots(p: Passes, modes: Modes) -> tuple[Slot, ...]:
     slots += _inputs(tuple(name for name in p.kept if name in p.cell.inputs), modes)
     slots += _parameters(p)
     slots += [Slot(name + KEPT, "each") for name in p.kept if name not in p.cell.inputs]
+    slots += [Slot(name, "once") for name in p.ends]
     for name in p.wanted:
         slots += _summed(name + BAR, modes.adjoints[name])
     for name in p.cell.inputs:

@@ -70,6 +70,8 @@ def _function(name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, 
                 return "real(a.dt)"
             case k.Local(name="i"):
                 return "a.items"
+            case k.Local(name="neuron"):
+                return "a.neurons"
             case k.Local(name=local):
                 return local if local == "step" else f"n_{local}"
             case k.Load(array=array):

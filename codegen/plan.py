@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from snnlang.codegen.kernel import Kernel
+from snnlang.codegen.kernel import Expr, Kernel
 from snnlang.diagnostics import Span
 from snnlang.frozen import dataclass, field
 
@@ -259,6 +259,31 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenLine:
+    """A line of a written backward pass. ``name`` is that of a variable or value, else the array (an input, the jumps of a port, a
+    parameter) whose gradient ``value`` is. ``value`` loads arrays that hold values of the forward pass at ``i``, and names: ``NAME`` and,
+    of the step after, ``NAME__bar`` of other lines, and those of ``sent``."""
+
+    kind: Literal["variable", "value", "input", "parameter"]
+    name: str
+    value: Expr
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAdjoint:
+    """The backward pass of a population as its neuron writes it. ``sent`` says which arrays and event lists hold what ``grad(X)`` asks
+    about; ``ends`` are arrays whose value after the last step is meant. Made when a plan is lowered for training."""
+
+    path: str
+    model: str
+    lines: tuple[WrittenLine, ...]
+    sent: dict[str, tuple[str, ...]]
+    ends: tuple[str, ...]
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``setup`` runs once (parameters, weights, delays, coefficients); ``coefficients`` again after a parameter or network input changed;
     ``trial_start`` before every trial (and before the first step without trials); ``step`` every step, recorders after
@@ -289,3 +314,4 @@ class Plan:
     learned: tuple[Learned, ...] = ()
     late: dict[str, tuple[str, int]] = field(default_factory=dict)
     trained_delays: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    written: tuple[WrittenAdjoint, ...] = ()

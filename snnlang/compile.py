@@ -336,21 +336,18 @@ def plan_training(experiment: Experiment, precision: Precision = "single", *, sh
     """
     from snnlang.codegen.lower import lower
     from snnlang.codegen.simplify import simplify
+    from snnlang.model.adjoint_use import missing_gradients
 
     refuse_unbuilt(experiment)
-    for population in experiment.network.populations:
-        if population.model.adjoint:
-            raise error(
-                "E750",
-                f"{population.model.name} writes its own backward pass (`adjoint:`), which cannot run yet",
-                population.span,
-                help="take the block away to train with the derived one",
-            )
     if shown:
         network = experiment.network
         plain = tuple(replace(projection, delay_range=None) for projection in network.projections)
         experiment = replace(experiment, network=replace(network, projections=plain))
     derived = derive_network(experiment, differentiated=not shown)
+    folded = frozenset(path for path, projection in derived.projections.items() if projection.attachment is not None)
+    missing = missing_gradients(experiment, folded)
+    if missing:
+        raise SnnError(*missing)
     _check_steps(experiment, derived)
     return simplify(lower(experiment, derived, precision, learning=True, apart=not shown))
 

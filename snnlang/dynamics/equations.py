@@ -31,6 +31,7 @@ from snnlang.dynamics.text import to_text
 from snnlang.model.evaluate import evaluate
 from snnlang.model.expression import Binary, Constant, Expr, Noise, Variable, transform, walk
 from snnlang.model.model import (
+    Adjoint,
     Assign,
     Create,
     Definition,
@@ -84,6 +85,9 @@ def derive(
     )
     handlers = tuple(replace(handler, body=map_statements(handler.body, prepare)) for handler in neuron.handlers)
     output = None if neuron.output is None else prepare(neuron.output)
+    adjoint = neuron.adjoint
+    if adjoint is not None:
+        adjoint = replace(adjoint, lines=tuple(replace(line, value=prepare(line.value)) for line in adjoint.lines))
     timed = timed_definitions(definitions)
     inlined = {d.name: d.value for d in definitions if d.name not in timed}
     odes = [*(_ode(d, neuron, attachments, inlined) for d in differentials)]
@@ -110,8 +114,9 @@ def derive(
         output=output,
         responses=tuple(responses.jumps),
         windows=tuple(responses.windows),
-        reserved=_reserved(definitions, events, handlers, output, differences),
+        reserved=_reserved(definitions, events, handlers, output, differences, adjoint),
         positive=positive_names(neuron.params),
+        adjoint=adjoint,
     )
 
 
@@ -273,12 +278,14 @@ def _reserved(
     handlers: tuple[Handler, ...],
     output: Expr | None,
     differences: list[Difference],
+    adjoint: Adjoint | None,
 ) -> tuple[str, ...]:
     """Definitions that something besides the continuous equations reads, directly or through another one."""
     values = {definition.name: definition.value for definition in definitions}
     pending = [event.condition for event in events if event.condition is not None]
     pending += [expr for handler in handlers for expr in expressions(handler.body)]
     pending += [difference.value for difference in differences] + ([] if output is None else [output])
+    pending += [] if adjoint is None else [line.value for line in adjoint.lines]
     found: dict[str, None] = {}
     while pending:
         for name in names_in(pending.pop()):

@@ -5,9 +5,12 @@ Names become symbols (``tau_m`` is ``\tau_{m}``, ``v_rest`` is ``v_{\mathrm{rest
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from snnlang.dynamics.system import Ode, Step, System
 from snnlang.dynamics.text import number
 from snnlang.model.expression import (
+    Adjoint,
     AtEnd,
     AtTime,
     Binary,
@@ -17,6 +20,7 @@ from snnlang.model.expression import (
     Crosses,
     Detach,
     Expr,
+    Gradient,
     KernelFunction,
     Logical,
     Noise,
@@ -69,8 +73,16 @@ def equations_latex(system: System) -> str:
             lines.append(rf"\text{{{node.name}}} &: {value}")
     nodes = {node.name for node in system.nodes if node.kind == "definition"}
     lines += [f"{symbol(d.name)} &= {to_latex(d.value)}" for d in system.definitions if d.name not in nodes]
+    for line in () if system.adjoint is None else system.adjoint.lines:
+        head = _gradient(line.name) if line.kind == "gradient" else f"{symbol(line.name)}[n]"
+        lines.append(f"{head} &= {to_latex(line.value)}")
     body = " \\\\\n  ".join(lines)
     return f"\\begin{{align*}}\n  {body}\n\\end{{align*}}"
+
+
+def _gradient(name: str) -> str:
+    """The derivative of the loss by a value of this step."""
+    return rf"\partial L/\partial {symbol(name)}[n]"
 
 
 def step_latex(step: Step) -> str:
@@ -162,7 +174,12 @@ def _latex(expr: Expr) -> tuple[str, int]:
         case AtTime():
             return rf"{symbol(expr.name)}\left({to_latex(expr.time)}\right)", _ATOM
         case AtEnd():
-            return f"{_wrapped(expr.operand, _ATOM)}(T)", _ATOM
+            bare = replace(expr.operand, lag=None) if isinstance(expr.operand, Variable) else expr.operand
+            return f"{_wrapped(bare, _ATOM)}(T)", _ATOM
+        case Adjoint():
+            return f"{symbol(expr.name)}[n{'+1' if expr.ahead else ''}]", _ATOM
+        case Gradient():
+            return _gradient(expr.of), _PRODUCT
         case Detach():
             return _latex(expr.operand)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from snnlang.diagnostics import Diagnostic, Span
 from snnlang.frozen import dataclass, field
 from snnlang.model.expression import Expr
-from snnlang.model.model import Definition, Event, Handler, State
+from snnlang.model.model import Adjoint, Definition, Event, Handler, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class System:
     tests that need no difference equation come last, in written order. ``definitions`` are kept for those who evaluate
     conditions and handlers. In definitions, nodes, events, ``handlers`` and ``output`` an input already reads input +
     folded terms, and responses are names of states. ``reserved`` are the definitions that events, handlers or the
-    output read: their names are not reused inside a Step; ``positive`` the params whose bounds keep them above zero.
+    output read: their names are not reused inside a Step; ``positive`` the params whose bounds keep them above zero. ``adjoint`` is the
+    backward pass that the neuron writes itself.
     """
 
     name: str
@@ -111,6 +112,7 @@ class System:
     windows: tuple[ResponseWindow, ...] = ()
     reserved: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
+    adjoint: Adjoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

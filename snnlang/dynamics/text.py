@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from snnlang.dynamics.system import Let, Node, Step, System
 from snnlang.model.expression import (
+    Adjoint,
     AtEnd,
     AtTime,
     Binary,
@@ -15,6 +17,7 @@ from snnlang.model.expression import (
     Crosses,
     Detach,
     Expr,
+    Gradient,
     KernelFunction,
     Logical,
     Noise,
@@ -29,6 +32,7 @@ from snnlang.model.expression import (
     Unary,
     Variable,
 )
+from snnlang.model.model import AdjointLine
 
 _LEVEL = {"+": 5, "-": 5, "*": 6, "/": 6, "^": 8}
 _SELECT, _OR, _AND, _NOT, _COMPARE, _SIGN, _ATOM = 0, 1, 2, 3, 4, 7, 9
@@ -98,7 +102,12 @@ def _text(expr: Expr) -> tuple[str, int]:
         case AtTime():
             return f"{expr.name}({to_text(expr.time)})", _ATOM
         case AtEnd():
-            return f"{_wrapped(expr.operand, _ATOM)}[end]", _ATOM
+            bare = replace(expr.operand, lag=None) if isinstance(expr.operand, Variable) else expr.operand
+            return f"{_wrapped(bare, _ATOM)}[end]", _ATOM
+        case Adjoint():
+            return f"{expr.name}[n{'+1' if expr.ahead else ''}]", _ATOM
+        case Gradient():
+            return f"grad({expr.of})", _ATOM
         case Detach():
             return f"detach({to_text(expr.operand)})", _ATOM
 
@@ -142,7 +151,14 @@ def system_text(system: System) -> str:
     ]
     events = {event.name: event.kind for event in system.events}
     lines += [_node(node, events) for node in system.nodes]
+    if system.adjoint is not None:
+        lines += ["  backwards, from the last step to the first:", *(f"    {_adjoint(line)}" for line in system.adjoint.lines)]
     return "\n".join(lines)
+
+
+def _adjoint(line: AdjointLine) -> str:
+    head = f"grad({line.name})" if line.kind == "gradient" else f"{line.name}[n]"
+    return f"{head} = {to_text(line.value)}"
 
 
 def _rate(rate: Expr, noises: tuple[tuple[int, Expr], ...]) -> str:

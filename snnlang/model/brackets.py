@@ -29,11 +29,15 @@ def resolve_index(resolver: Resolver, node: tree.Index) -> Typed:
         )
         return UNKNOWN
     index = node.indices[0]
+    if resolver.backward is not None:
+        found = resolver.backward.indexed(resolver, base, node)
+        if found is not None:
+            return found
     if base.id == "position" and resolver.names.find("position") is None:
         return position_value(resolver, node, index, "self")
     if isinstance(index, tree.Name) and index.id == "end":
         typed = resolver.number(base)
-        if typed.kind == "unknown" or not resolver.allowed("end", "`[end]`", node.span):
+        if typed.kind == "unknown" or not _has_end(resolver, node):
             return UNKNOWN
         return replace(typed, expr=e.AtEnd(typed.expr, span=node.span))
     lag = steps_back(resolver, index, node)
@@ -54,6 +58,20 @@ def resolve_index(resolver: Resolver, node: tree.Index) -> Typed:
     return history_value(resolver, symbol, lag, node)
 
 
+def _has_end(resolver: Resolver, node: tree.Index) -> bool:
+    """Whether the end of the trial is known where an expression stands."""
+    if "end" in resolver.allow:
+        return True
+    resolver.collector.error(
+        "E774",
+        f"`{text_of(node)}` is not known before the trial ends",
+        node.span,
+        "the end of the trial lies in the future",
+        help="use it in an `adjoint:` block, which runs after the trial, or in `on trial_end:`",
+    )
+    return False
+
+
 def indexed_member(resolver: Resolver, node: tree.Index, base: tree.Attribute) -> Typed:
     index = node.indices[0]
     if (
@@ -66,6 +84,8 @@ def indexed_member(resolver: Resolver, node: tree.Index, base: tree.Attribute) -
     if typed.kind == "unknown":
         return UNKNOWN
     if isinstance(index, tree.Name) and index.id == "end":
+        if not _has_end(resolver, node):
+            return UNKNOWN
         return replace(typed, expr=e.AtEnd(typed.expr, span=node.span))
     resolver.collector.error(
         "E310",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from snnlang.diagnostics import Collector, Label
 from snnlang.model import expression as e
 from snnlang.model import model as m
+from snnlang.model.adjoint_block import check_adjoint
 from snnlang.model.algebra import intern
 from snnlang.model.declarations import Declared
 from snnlang.model.equations import check_equations, check_step_cycle
@@ -43,7 +44,7 @@ def check_neuron(
         [d.value for d in equations.differences] + [ev.condition for ev in events.values() if ev.condition is not None],
         handlers.handlers,
     )
-    check_adjoint(declared)
+    adjoint = check_adjoint(declared, surrogates)
     never_changes(declared, handlers.assigned)
     for piece in declared.pieces:
         if piece.own:
@@ -63,7 +64,7 @@ def check_neuron(
         output,
         output_unit,
         step,
-        tuple(eq for p in declared.pieces if isinstance(p.member, tree.Adjoint) for eq in p.member.equations),
+        adjoint,
         gathered.bases,
         node.span,
     )
@@ -313,34 +314,3 @@ def expressions(body: tuple[m.Statement, ...]) -> list[e.Expr]:
             case _:
                 pass
     return found
-
-
-def check_adjoint(declared: Declared) -> None:
-    """Names in an ``adjoint:`` block; its equations run in reverse time and are not differentiated here."""
-    for piece in declared.pieces:
-        if not isinstance(piece.member, tree.Adjoint):
-            continue
-        own = {
-            node.left.value.id
-            for node in piece.member.equations
-            if isinstance(node.left, tree.Index) and isinstance(node.left.value, tree.Name)
-        }
-        own |= {node.left.id for node in piece.member.equations if isinstance(node.left, tree.Name)}
-        names = declared.names(piece.module)
-        resolver = declared.resolver(piece.module)
-        for equation in piece.member.equations:
-            called = {
-                id(part.function)
-                for part in [*walk(equation.left), *walk(equation.right)]
-                if isinstance(part, tree.Call)
-            }
-            for part in [*walk(equation.left), *walk(equation.right)]:
-                if (
-                    not isinstance(part, tree.Name)
-                    or id(part) in called
-                    or part.id in own
-                    or part.id in ("n", "t", "dt", "inf", "pi", "end")
-                ):
-                    continue
-                if names.find(part.id) is None and part.id not in declared.events:
-                    resolver.unknown(part.id, part.span)

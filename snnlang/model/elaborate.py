@@ -173,13 +173,24 @@ def check_experiments(program: Program, collector: Collector) -> None:
         experiments = [e for e in program.experiments if _network_name(e) == definition.definition.name]
         unread: list[tuple[NetworkDefinition, list[str]]] = []
         for experiment in experiments:
-            _experiment(program, experiment, {}, collector, unread)
+            made = _experiment(program, experiment, {}, collector, unread)
+            if made is not None and made.training is not None:
+                _check_backward_passes(made, collector)
         if unread and len(unread) == len(experiments):  # one that reads a parameter is enough; all could be read
             names = [name for name in unread[0][1] if all(name in others for _, others in unread)]
             warn_unused(definition, names, collector)
     for experiment in program.experiments:
         if _network_name(experiment) not in program.scope.networks:
             _experiment(program, experiment, {}, collector)
+
+
+def _check_backward_passes(experiment: Experiment, collector: Collector) -> None:
+    """What the neurons of a training that write their own backward pass must give, once for every training of a file."""
+    from snnlang.model.adjoint_use import missing_gradients
+
+    for found in missing_gradients(experiment):
+        if found not in collector.diagnostics:
+            collector.add(found)
 
 
 def _experiment(

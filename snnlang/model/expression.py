@@ -205,6 +205,22 @@ class AtEnd(_Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Adjoint(_Node):
+    """A name of an ``adjoint:`` block: ``e`` or ``e[n]`` of this step, ``e[n+1]`` (``ahead``) of the step after it."""
+
+    name: str
+    ahead: bool = False
+    unit: Unit = ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient(_Node):
+    """``grad(X)`` in an ``adjoint:`` block: the derivative of the loss by an event, a state, a definition or the ``output``, in step n."""
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
 class Detach(_Node):
     """Stops gradients; its value is its operand's."""
 
@@ -232,6 +248,8 @@ Expr: TypeAlias = (
     | SynapseReduction
     | AtTime
     | AtEnd
+    | Adjoint
+    | Gradient
     | Detach
 )
 
@@ -291,17 +309,22 @@ def walk(expr: Expr) -> Iterator[Expr]:
         yield from walk(child)
 
 
-def transform(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
-    """Rebuild an expression bottom up, with ``change`` applied to every node."""
+def rebuild(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """An expression with ``change`` applied to its direct operands."""
     updates: dict[str, object] = {}
     for item in fields(expr):
         value = getattr(expr, item.name)
         if isinstance(value, _Node):
-            new: object = transform(value, change)  # type: ignore[arg-type]
+            new: object = change(value)  # type: ignore[arg-type]
         elif isinstance(value, tuple) and any(isinstance(element, _Node) for element in value):
-            new = tuple(transform(e, change) if isinstance(e, _Node) else e for e in value)  # type: ignore[arg-type]
+            new = tuple(change(e) if isinstance(e, _Node) else e for e in value)  # type: ignore[arg-type]
         else:
             continue
         if new is not value:
             updates[item.name] = new
-    return change(replace(expr, **updates) if updates else expr)  # type: ignore[arg-type]
+    return replace(expr, **updates) if updates else expr  # type: ignore[arg-type]
+
+
+def transform(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """Rebuild an expression bottom up, with ``change`` applied to every node."""
+    return change(rebuild(expr, lambda child: transform(child, change)))

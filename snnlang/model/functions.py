@@ -43,6 +43,8 @@ def resolve_call(resolver: Resolver, node: tree.Call) -> Typed:
     if not isinstance(function, tree.Name):
         return _not_callable(resolver, node, text_of(function))
     name = function.id
+    if name == "grad" and resolver.backward is not None:
+        return resolver.backward.gradient(resolver, node)
     user = resolver.names.function(name)
     if user is not None:
         return inline(resolver, user, node)
@@ -232,8 +234,15 @@ def _detach(resolver: Resolver, node: tree.Call) -> Typed:
     return typed if typed.kind == "unknown" else replace(typed, expr=e.Detach(typed.expr, span=node.span))
 
 
+def _grad(resolver: Resolver, node: tree.Call) -> Typed:
+    from snnlang.model.adjoint_block import gradient_outside
+
+    return gradient_outside(resolver, node)
+
+
 _SPECIAL: dict[str, Callable[[Resolver, tree.Call], Typed]] = {
     "since": resolve_since,
     "response": resolve_response,
     "detach": _detach,
+    "grad": _grad,
 }

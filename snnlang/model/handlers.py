@@ -40,6 +40,8 @@ def check_handlers(declared: Declared) -> Handlers:
             allow = IN_HANDLERS | ({"per"} if declared.kind == "synapse" else frozenset())
             if known.kind in ("trial_end", "every") or trigger is None:
                 allow = allow | {"past"}
+            if known.kind == "trial_end":
+                allow = allow | {"end"}
             resolver = declared.resolver(piece.module, allow, running=True)
             body = Body(declared, resolver, known if trigger is not None else m.Trigger("every"), result.assigned)
             statements = body.check(node.body)

@@ -34,6 +34,7 @@ LOSSES: dict[str, tuple[tuple[str, float | None], ...]] = {
     "first_spike": (("spikes", None),),
     "van_rossum": (("spikes", None), ("target", None), ("tau", None)),
     "filtered": (("x", None), ("tau", None)),
+    "psc": (("x", None), ("tau", None)),
 }
 
 #: Functions of one or two numbers.
@@ -68,6 +69,13 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class StepNumber:
+    """``n``: the number of the step, from 0."""
+
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
     """A function of other values: an operator, one of :data:`REDUCTIONS`, :data:`LOSSES` or :data:`ELEMENTWISE`, or ``choose``."""
 
@@ -77,7 +85,7 @@ class Apply:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-Loss: TypeAlias = Given | Column | Reading | Apply
+Loss: TypeAlias = Given | Column | StepNumber | Reading | Apply
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,29 @@ class Trace:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
+AdjointKind = Literal["variable", "value", "gradient"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdjointLine:
+    """One line of an ``adjoint:`` block: ``e[n] = value``, known as ``e[n+1]`` one step before (``variable``); ``name = value`` of one step
+    (``value``); ``grad(name) = value`` for an input, a port or a parameter (``gradient``)."""
+
+    kind: AdjointKind
+    name: str
+    value: Expr
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Adjoint:
+    """A backward pass as written, in place of the derived one: difference equations from the last step to the first, in order of
+    evaluation. Beyond the last step every variable is 0."""
+
+    lines: tuple[AdjointLine, ...]
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Neuron:
     """A checked neuron. Handlers with several triggers are split, one trigger each, in written order."""
@@ -241,7 +264,7 @@ class Neuron:
     output: Expr | None = None
     output_unit: Unit | None = None
     step: Expr | None = None
-    adjoint: tuple[tree.Equation, ...] = ()
+    adjoint: Adjoint | None = None
     bases: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from snnlang.diagnostics import Collector, Fix, Label, Span
 from snnlang.model import expression as e
@@ -40,6 +40,9 @@ from snnlang.model.typed import (
 from snnlang.model.units import NOISE, UNITS, Unit, describe
 from snnlang.syntax import tree
 
+if TYPE_CHECKING:
+    from snnlang.model.adjoint_block import Backward
+
 
 class Resolver:
     """Resolves expressions against ``names``; ``running`` is set in handlers, where a bare name is the value as it stands."""
@@ -61,6 +64,7 @@ class Resolver:
         self.counters = counters if counters is not None else Counters()
         self.calling = calling
         self.derivative: Symbol | None = None  # the state whose derivative may stand here (left sides)
+        self.backward: Backward | None = None  # inside an adjoint block
         self.unitless = False  # arguments of functions lose their units (surrogate gradients)
 
     # --- what others call ---------------------------------------------------------------------------------------------
@@ -208,6 +212,8 @@ class Resolver:
 
     def _name(self, node: tree.Name) -> Typed:
         name = node.id
+        if self.backward is not None and name in self.backward.units:
+            return self.backward.value(name, node.span)
         symbol = self.names.find(name)
         if symbol is not None:
             return self.symbol_value(symbol, node.span, None if self.running and symbol.kind != "event" else symbol.lag)

@@ -29,6 +29,7 @@ from snnlang.model.learning import (
     Reading,
     Recipe,
     Source,
+    StepNumber,
     Training,
 )
 from snnlang.model.loaders import LOADERS
@@ -376,6 +377,8 @@ class TrainingReader:
                     found = self.reader.typed(expr)
                     number = evaluate(found.expr)
                     return None if number is None else Given(float(number))
+                if name == "n":
+                    return StepNumber(expr.span)
                 if name not in self.lost:
                     known = [*self.columns, *self.opened.populations]
                     self.collector.error(
@@ -483,6 +486,14 @@ class TrainingReader:
             if key == "tau":
                 value = self.reader.duration(argument.value, f"`tau` of {name}")
                 number = None if value is None else evaluate(value)
+                if name == "psc" and number is not None and number < (self.clock.dt or 1.0):
+                    self.collector.error(
+                        "E624",
+                        "`tau` of psc is shorter than a step: the current would overshoot",
+                        argument.value.span,
+                        help="give a time constant of one step or more, as the neuron has it",
+                    )
+                    return None
                 given[key] = None if number is None else Given(float(number))
             else:
                 given[key] = self._loss(argument.value, bound)

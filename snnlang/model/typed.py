@@ -43,7 +43,7 @@ class Counters:
 UNKNOWN = Typed(e.Constant(0.0), None, "unknown")
 ONE_UNIT = intern(ONE)
 TIME_UNIT = intern(TIME)
-EVERYTHING = frozenset({"random", "noise", "history", "events", "response", "all", "end", "position", "time", "index"})
+EVERYTHING = frozenset({"random", "noise", "history", "events", "response", "all", "position", "time", "index"})
 
 
 def text_of(node: tree.Node) -> str:

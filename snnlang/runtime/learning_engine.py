@@ -239,7 +239,8 @@ class Engine:
                 )
                 draws = any(isinstance(e, k.Draw) for let in run.cell.body for e in k.walk(let.value))
                 run.still = (
-                    not run.cell.carried
+                    run.cell.written is None
+                    and not run.cell.carried
                     and not moves
                     and not draws
                     and path not in cyclic
@@ -320,6 +321,8 @@ class Engine:
         """Whether a cell goes through all steps in one call, from states that are one number each and that nobody reads afterwards."""
         cyclic = any(run.path in layer.cells for layer in self._layers if layer.links)
         if not self.arrays.overwrites or cyclic or self.segment < self.steps or self.truncate is not None:
+            return False
+        if run.passes.ends:  # a written backward pass reads them at the end of the sample
             return False
         for carried in run.cell.carried:
             initial = self.wiring.initial.get(carried.array)
@@ -459,6 +462,8 @@ class Engine:
             if keep and len(segments) > 1:
                 self._states.append({name: value.copy() for name, value in self._carried().items()})
             self._forward_segment(first, last, keep and final, results)
+        if keep:
+            self._keep_ends()
         for readout in self.readouts:
             if readout.population in self.folded:
                 continue
@@ -488,6 +493,12 @@ class Engine:
         """Whether a connection delivers the same in every step."""
         link = next(link for link in self._links if link.name == name)
         return self._source_form(link) == "once" and not link.lag
+
+    def _keep_ends(self) -> None:
+        """What a written backward pass reads of the end of a sample: segments that are computed again write over it."""
+        for run in self._runs.values():
+            for name in run.passes.ends:
+                self._buffer(f"ended {name}", self._batch, run.cell.size)[...] = self._state(run, name)
 
     def _move_heads(self) -> None:
         """The last steps of a full segment stand before the next one."""
@@ -719,13 +730,25 @@ class Engine:
 
         With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs.
         """
+        sums = {name: self._buffers[name].copy() for name in self._summed_outputs()} if self._pooled else {}
         for layer, names in reversed(self._pooled):
             self._norms.gather(names, "backward")
             self._until = layer
             self._go_back(adjoints)
             self._until = None
             self._norms.settle(names)
+            for name, value in sums.items():  # segments that were computed again have added to them
+                self._buffers[name][...] = value
         return self._go_back(adjoints)
+
+    def _summed_outputs(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The buffers of outputs that are summed over the steps."""
+        return [
+            (f"{run.path}/{output}@sum", (self._batch, run.cell.size))
+            for run in self._runs.values()
+            for output, modes in run.output_modes.items()
+            if "sum" in modes
+        ]
 
     def _go_back(self, adjoints: Mapping[str, Values]) -> dict[str, Values]:
         """Once through all segments, from the last to the first."""
@@ -1047,6 +1070,8 @@ class Engine:
             case "sum":
                 return self._buffer(f"{run.path}/{plain}@sum{BAR}", self._batch, size)
             case "once":
+                if slot.array in run.passes.ends:
+                    return self._buffer(f"ended {slot.array}", self._batch, size)
                 if slot.array.endswith(BAR):
                     return self._buffer(f"{plain}@once{BAR}", self._batch, size)
                 return self._input(slot.array, "once", size)
@@ -1147,6 +1172,8 @@ def _prepare(slots: Sequence[Slot], given: Sequence[Values], batch: int, size: i
 
 def _is_filter(cell: Cell, trained: frozenset[str]) -> bool:
     """Whether a cell is linear in its input and its past, the same in every step, without events and without anything to train."""
+    if cell.written is not None:
+        return False
     if cell.tests or trained & {p.array for p in cell.parameters} or any(p.index is not None for p in cell.parameters):
         return False
     moving = {c.name for c in cell.carried} | set(cell.inputs)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
-from snnlang.model.learning import AXES, Apply, Column, Given, Loss, Reading
+from snnlang.model.learning import AXES, Apply, Column, Given, Loss, Reading, StepNumber
 
 Values = NDArray[Any]
 _LINEAR = ("mean", "sum", "end")
@@ -151,6 +151,8 @@ class _Evaluation:
                 return np.full((1, 1, 1), number, self.real)
             case Column(name=name):
                 return self._column(name)
+            case StepNumber():
+                return np.arange(self.of.steps, dtype=self.real).reshape(-1, 1, 1)
             case Reading(weights=True):
                 return np.asarray(self.given[f"{node.path}.{node.variable}"], self.real).reshape(1, 1, -1)
             case Reading():
@@ -241,7 +243,7 @@ class _Evaluation:
 
     def _mse(self, node: Apply) -> Values:
         x, target = self.value(node.operands[0]), self.value(node.operands[1])
-        if isinstance(node.operands[1], Apply) and node.operands[1].function == "one_hot":
+        if _holds(node.operands[1], "one_hot"):
             self.scores = x.mean(0)
         return np.asarray((x - target) ** 2)
 
@@ -259,8 +261,21 @@ class _Evaluation:
             made[step] += made[step - 1] * made.dtype.type(decay)
         return made
 
+    def _each(self, node: Loss) -> Values:
+        """A value in every step, also where all are the same."""
+        value = self.value(node)
+        return np.broadcast_to(value, (self.of.steps, *value.shape[1:])) if value.shape[0] == 1 else value
+
     def _filtered(self, node: Apply) -> Values:
-        return self._filter(self.value(node.operands[0]), self._decay(node.operands[1]))
+        return self._filter(self._each(node.operands[0]), self._decay(node.operands[1]))
+
+    def _gain(self, tau: Loss) -> float:
+        """dt/tau: what Euler's step of a current decays by, and what a spike adds to it."""
+        return self.of.dt / float(self.value(tau).reshape(-1)[0])
+
+    def _psc(self, node: Apply) -> Values:
+        gain = self._gain(node.operands[1])
+        return np.asarray(self._filter(self._each(node.operands[0]), 1 - gain) * self.real.type(gain))
 
     def _van_rossum(self, node: Apply) -> Values:
         difference = self.value(node.operands[0]) - self.value(node.operands[1])
@@ -273,7 +288,7 @@ class _Evaluation:
     def push(self, node: Loss, bar: Values) -> None:
         """Add the derivative of the loss by what ``node`` is made of; ``bar`` is that by ``node``."""
         match node:
-            case Given() | Column():
+            case Given() | Column() | StepNumber():
                 return
             case Reading(weights=True):
                 name = f"{node.path}.{node.variable}"
@@ -315,7 +330,12 @@ class _Evaluation:
             case "first_spike":
                 self.push(operands[0], self._first_spike_slope(values[0]) * bar * self.real.type(self.of.dt))
             case "filtered":
-                self.push(operands[0], self._filter(bar[::-1], self._decay(operands[1]))[::-1])
+                made = self._filter(bar[::-1], self._decay(operands[1]))[::-1]
+                self.push(operands[0], _summed_to(made, values[0].shape))
+            case "psc":
+                gain = self._gain(operands[1])
+                made = self._filter(bar[::-1], 1 - gain)[::-1] * self.real.type(gain)
+                self.push(operands[0], _summed_to(made, values[0].shape))
             case "van_rossum":
                 decay = self._decay(operands[2])
                 filtered = self._filter(values[0] - values[1], decay)
@@ -358,6 +378,11 @@ class _Evaluation:
             return np.asarray(first * bar)
         count = np.prod([value.shape[axis] for axis in axes]) if function == "mean" else 1.0
         return np.asarray(np.broadcast_to(bar / value.dtype.type(count), value.shape))
+
+
+def _holds(node: Loss, function: str) -> bool:
+    """Whether a function is called anywhere in a part of the loss."""
+    return isinstance(node, Apply) and (node.function == function or any(_holds(operand, function) for operand in node.operands))
 
 
 def _summed_to(value: Values, shape: tuple[int, ...]) -> Values:

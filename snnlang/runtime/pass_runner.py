@@ -205,7 +205,8 @@ class NumpySpan:
         self.origin, self.dt, self.offset = origin, dt, offset
         self._keys, self._real = keys, real
         numbers = np.arange(sample, sample + batch, dtype=np.int64)[:, None]
-        self.items = numbers * size + np.arange(size, dtype=np.int64)
+        self.neurons = np.arange(size, dtype=np.int64)
+        self.items = numbers * size + self.neurons
 
     def uniform(self, stream: int, index: Values, counter: int) -> Values:
         from snnlang.codegen.random import bases, uniforms, uniforms_single

@@ -187,6 +187,11 @@ def _backward(network: Network, engine: Engine) -> list[str]:
         + ("pass" if training.through_reset else "stop at")
         + " resets"
     ]
+    lines += [
+        f"  {path}: its backward pass is the adjoint block of {run.cell.written.model}"
+        for path, run in engine.runs.items()
+        if run.cell.written is not None
+    ]
     if training.truncate is not None:
         lines.append(f"  gradients flow back through {training.truncate} steps (`truncate`)")
     if engine.segment < engine.steps:

@@ -194,6 +194,19 @@ def test_train_digits_conv() -> None:
 
 
 @pytest.mark.skipif(find() is None, reason="no C compiler")
+@pytest.mark.parametrize(
+    ("name", "epochs", "least", "rates"), [("digits_tssl_bp", 15, 0.93, (0.2, 0.45)), ("digits_spike_bp", 6, 0.88, (0.1, 0.3))]
+)
+def test_written_backward_passes(name: str, epochs: int, least: float, rates: tuple[float, float]) -> None:
+    """Wide limits around the hidden rates of an independent implementation of both methods: .25 to .35, and .17, in each step."""
+    net = snnlang.load(EXAMPLES[0].parent / f"{name}.snn").network(target="c", seed=2, threads=1, set={"epochs": epochs})
+    history = net.train()
+    assert history.test_accuracy is not None
+    assert history.test_accuracy > least
+    assert rates[0] < history.epochs[-1].rates["hidden"] < rates[1]
+
+
+@pytest.mark.skipif(find() is None, reason="no C compiler")
 def test_trainable_time_constants() -> None:
     """Time constants of their own find what equal ones miss, and spread from where they began."""
     model = snnlang.load(EXAMPLES[0].parent / "trainable_time_constants.snn")

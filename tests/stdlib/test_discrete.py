@@ -95,6 +95,25 @@ def test_low_pass_factor(run: Run) -> None:
     assert soft[spikes[0]] == pytest.approx(2 * (1 - math.exp(-(spikes[0] + 1) / 20)) - 1)
 
 
+@pytest.mark.parametrize(
+    ("leak", "before", "fired", "trace"),
+    [(0.99, [0.3, 0.597, 0.89103, 1.18212, 0.3], [3, 7, 11, 15, 19], 4.621183), (0.9, [0.3, 0.57, 0.813, 1.0317, 0.3], None, 2.554299)],
+)
+def test_spike_based_backpropagation_forwards(run: Run, leak: float, before: list[float], fired: list[int] | None, trace: float) -> None:
+    """Lee et al. 2020: integrate, fire, reset, then leak; the traces that its backward pass asks for at the end (N18)."""
+    model = f"SpikeBP(leak = {leak})"
+    h, spikes = sequence(run, model, 0.3, 20, "h")
+    assert h[:5] == pytest.approx(before, abs=6e-6)
+    assert fired is None or spikes == fired
+    assert len(spikes) == 5
+    assert sequence(run, model, 0.3, 20, "trace")[0][-1] == pytest.approx(trace, abs=6e-7)
+    assert sequence(run, model, 0.3, 20, "count")[0][-1] == 5
+    readout = CONSTANT.replace("cell.spikes, ", "").format(
+        name="SpikeBPReadout", model=f"SpikeBPReadout(leak = {leak})", x=1.0, steps=3, variable="v"
+    )
+    assert run(readout)["cell.v"][:, 0] == pytest.approx([leak, leak + leak**2, leak + leak**2 + leak**3])
+
+
 PSC = """
 from stdlib.neurons import PSCLIF
 network Net:

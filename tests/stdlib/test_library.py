@@ -20,7 +20,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 EXPECTED = {
     "neurons": """
         IF SoftIF DIF HardDIF LIF DLIF SoftDLIF DelayedLIF DelayedHardLIF EulerLIF SoftEulerLIF SumLIF
-        SoftSumLIF LowPassLIF SoftLowPassLIF SecondOrderLIF PSCLIF CubaLIF QIF Theta EIF AdEx Izhikevich
+        SoftSumLIF LowPassLIF SoftLowPassLIF SecondOrderLIF PSCLIF TSSLBP SpikeBP SpikeBPReadout CubaLIF QIF Theta EIF AdEx Izhikevich
         HodgkinHuxley ALIF AdaptiveLIF SRM0 CumulativeSRM EscapeLIF EscapeDLIF PCNN SimplePCNN ICM CCNN Poisson
         Bernoulli Regular SpikeSource Parrot StepCurrent SineCurrent NoiseCurrent Modulator""",
     "encoders": """

@@ -10,7 +10,6 @@ import pytest
 from autograd import grad
 from autograd.extend import defvjp, primitive
 
-from snnlang.diagnostics import SnnError
 from snnlang.runtime.compiler import find
 
 from .networks import NEURONS, images, network, text
@@ -95,6 +94,19 @@ def test_against_autograd(target: Literal["c", "numpy"], lines: str, changing: b
         assert np.any(value != 0), name
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_neurons_that_know_their_number(target: Literal["c", "numpy"]) -> None:
+    """``index`` is the number in the population, whatever the sample: as a parameter of each neuron says it."""
+    known = NEURONS.replace("+ x - theta", "+ x*(1 + 0.1*index + position[0]/9) - theta", 1)
+    given = NEURONS.replace("+ x - theta", "+ x*(1 + 0.1*k + k/9) - theta", 1)
+    given = given.replace("    param theta", "    param k = index\n    param theta", 1)
+    x, y = images(5, 6, 7), np.zeros((5, 3))
+    (loss, found), (other, expected) = (network(text(RECURRENT, neurons=neurons), target).grad(x, y) for neurons in (known, given))
+    assert loss == pytest.approx(other, rel=1e-12)
+    for name, value in found.items():
+        assert np.allclose(value, expected[name], rtol=1e-10, atol=1e-12), name
+
+
 STBP = """
 neuron Cell:
     param k_tau = 0.5
@@ -171,10 +183,3 @@ def test_convolution_against_autograd(target: Literal["c", "numpy"]) -> None:
     assert loss == pytest.approx(float(by_hand(weights)), rel=1e-12)
     for key, expected in grad(by_hand)(weights).items():
         assert np.allclose(found[names[key]].reshape(-1), expected, rtol=1e-10, atol=1e-12), key
-
-
-def test_adjoint_blocks_are_refused() -> None:
-    test = "    spike when u > theta\n"
-    block = "    adjoint:\n        e[n] = 0.9*e[n+1] + grad(u)\n        grad(x) = e[n]\n"
-    with pytest.raises(SnnError, match="E750"):
-        network(text(MLP, neurons=NEURONS.replace(test, test + block, 1)))

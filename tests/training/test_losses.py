@@ -57,6 +57,17 @@ def filtered(x: Values, tau: float) -> Values:
     return np.einsum("ts,sbn->tbn", kernel, x)
 
 
+def current(x: Values, tau: float) -> Values:
+    """The kernel of Euler's step, by the definition: (1 - 1/tau)^k/tau after k steps."""
+    t = np.arange(STEPS)
+    kernel = np.where(t[:, None] >= t, (1 - 1 / tau) ** np.maximum(t[:, None] - t, 0) / tau, 0.0)
+    return np.einsum("ts,sbn->tbn", kernel, x)
+
+
+def late() -> Values:
+    return np.arange(STEPS)[:, None, None] > 1
+
+
 def one_hot(label: Values) -> Values:
     return np.where(np.arange(OUT) == label[:, None], 1.0, -0.5)
 
@@ -88,6 +99,20 @@ LOSSES: dict[str, tuple[str, Callable[[Values, Values, Values], float], str]] = 
         "train",
     ),
     "filtered": ("mean(square(filtered(h.spikes, 4)))", lambda v, s, y: float((filtered(s, 4) ** 2).mean()), "class"),
+    "filtered, the same in every step": (
+        "mse(out.v, filtered(mean(out.v), 4))",
+        lambda v, s, y: float(((v - filtered(np.repeat(v.mean(0)[None], STEPS, 0), 4)) ** 2).mean()),
+        "class",
+    ),
+    "post-synaptic current": ("mean(square(psc(h.spikes, 4)))", lambda v, s, y: float((current(s, 4) ** 2).mean()), "class"),
+    "a wanted spike train": (
+        "0.5*sum(mse(out.v, psc(one_hot(label, 1, -0.5)*(n > 1), 3)), over = [time, neurons])",
+        lambda v, s, y: float(0.5 * ((v - current(np.where(late(), one_hot(y)[None], 0.0), 3)) ** 2).sum() / BATCH),
+        "class",
+    ),
+    "the number of the step": (
+        "mean(n*out.v)", lambda v, s, y: float((np.arange(STEPS)[:, None, None] * v).mean()), "class"
+    ),
     "regulariser": (
         "mse(mean(out.v), label) + 0.5*square(mean(mean(h.spikes), over = neurons) - 0.1)",
         lambda v, s, y: float(((v.mean(0) - y) ** 2).mean() + 0.5 * ((s.mean((0, 2)) - 0.1) ** 2).mean()),

@@ -34,6 +34,14 @@ Values = NDArray[Any]
 DEAD, SATURATED = 0.001, 0.9
 #: Seconds between checkpoints within an epoch.
 PERIOD = 60.0
+#: What a training that is resumed must have in common with the one that goes on: keys of its state, in words.
+_SAME = {
+    "seed": "seed",
+    "precision": "precision",
+    "optimizer": "optimizer",
+    "batch_size": "size of batches",
+    "data": "number of samples",
+}
 #: Batches after which firing rates are looked at for the first time: nobody shall wait for an epoch to hear that a layer is dead.
 EARLY = 50
 
@@ -140,6 +148,7 @@ class Trainer:
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
         self.warnings: dict[str, Diagnostic] = {}
+        self._kept = False  # whether the files in ``out`` are of this training
         self._rates: dict[str, float] = {}  # as they were looked at last, for the bar
         self._board = self._tensorboard() if tensorboard else None
         if self.out is not None:
@@ -169,6 +178,13 @@ class Trainer:
         if given is not None:
             if isinstance(given, Mapping):
                 return {name: self.learner.fetched(value) if on_device(value) else value for name, value in given.items()}
+            if not isinstance(given, tuple | list) or len(given) != 2:
+                raise error(
+                    "E629",
+                    "what is given has samples and no labels",
+                    source.span,
+                    help="give both: `net.train(x, y)`, or a pair (x, y)",
+                )
             return dict(zip((*self.training.columns, "label"), (self.learner.fetched(value) for value in given)))
         if source.loader == "given":
             raise error(
@@ -362,7 +378,7 @@ class Trainer:
         elif not cause:
             cause = "it grew from step to step on the way back"
             help = ("clip gradients: `clip = 1`", "let them flow through fewer steps: `truncate`")
-        kept = self.out is not None and (self.out / "last.safetensors").is_file()
+        kept = self._kept and self.out is not None and (self.out / "last.safetensors").is_file()
         where = f"; the last good weights are in '{self.out / 'last.safetensors'}'" if kept and self.out is not None else ""
         return SnnError(
             Diagnostic(
@@ -405,12 +421,16 @@ class Trainer:
             "history": [_plain(epoch) for epoch in self.history],
             "model": self.model_hash,
             "precision": self.learner.plan.precision,
+            "optimizer": self.optimizer.name,
+            "batch_size": self.batches.batch,
+            "data": self.batches.samples,
         }
 
     def _save(self, name: str) -> None:
         if self.out is not None:
             memory = tuple(np.ascontiguousarray(row) for row in self.learner.arrays.down(self.optimizer.memory))
             save(self.out / f"{name}.safetensors", Checkpoint(self.learner.held(), memory, self._state()))
+            self._kept = True
 
     def _resume(self) -> None:
         if self.out is None:
@@ -420,24 +440,23 @@ class Trainer:
             raise error("E842", f"there is nothing to resume in '{self.out}'", help="leave out --resume to begin anew")
         found = load(path)
         state = found.state
-        if (
-            not state
-            or len(found.memory) != len(self.optimizer.memory)
-            or any(m.shape != self.learner.parameters.shape for m in found.memory)
-        ):
+        size = sum(weight.size for weight in found.weights.values())
+        if "history" not in state or [m.shape for m in found.memory] != [(size,)] * len(self.optimizer.memory):
             raise error(
                 "E842",
                 f"'{path}' holds weights, but no training to go on with",
                 help="leave out --resume to begin anew",
             )
-        if state["seed"] != self.seed or state["precision"] != self.learner.plan.precision:
-            raise error(
-                "E842",
-                f"'{path}' was trained with another seed or precision",
-                help="use the options of the training that is resumed",
-            )
         held = self.learner.held()
         fit(found.weights, held, f"'{path}'")
+        now = self._state()
+        for name, word in _SAME.items():
+            if state.get(name, now[name]) != now[name]:
+                raise error(
+                    "E842",
+                    f"'{path}' was trained with another {word}: {state[name]}, and this is {now[name]}",
+                    help="use the file and the options of the training that is resumed, or another --out",
+                )
         self.learner.put(held)
         for number, saved in enumerate(found.memory):
             self.optimizer.memory[number] = self.learner.arrays.up(saved)
@@ -448,6 +467,7 @@ class Trainer:
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self._resume_best()
+        self._kept = True
         self.learner.refresh()
 
     def _resume_best(self) -> None:

@@ -164,7 +164,7 @@ class Trainer:
         if validate is None:
             return data, None
         if isinstance(validate, float):
-            return divide(data, validate, self.seed, span=self.training.data.span)
+            return divide(data, validate, self.seed, y=self._columns_of(data)[1], span=self.training.data.span)
         return data, self._other("validate", validate if isinstance(validate, Source) else None, given)
 
     def _other(self, name: str, source: Source | None, given: Mapping[str, Any]) -> Columns | None:
@@ -200,7 +200,16 @@ class Trainer:
         if shuffle and self.training.augment is not None:
             augment = _augmentation(self.training.augment.options)
         size = self.training.batch if shuffle else max(self.training.batch, 256)
-        return Batches(columns, size, self.seed, shuffle, augment, classes=self.classes, span=self.training.data.span)
+        x, y = self._columns_of(columns)
+        return Batches(
+            columns, size, self.seed, shuffle, augment, classes=self.classes, x=x, y=y, span=self.training.data.span
+        )
+
+    def _columns_of(self, columns: Columns) -> tuple[str | None, str | None]:
+        """Which columns are samples and labels. Two of other names are taken in their order (None); of more than two, the names decide."""
+        fed = list(self.training.inputs.values())
+        other = next((name for name in self.training.columns if name not in fed), "label")
+        return tuple(name if name in columns or len(columns) > 2 else None for name in (fed[0], other))  # type: ignore[return-value]
 
     def named(self, x: Values, y: Values) -> tuple[dict[str, Values], dict[str, Values]]:
         """The network's inputs and the columns of a batch."""
@@ -308,7 +317,9 @@ class Trainer:
 
     def sample(self) -> dict[str, Values]:
         if not hasattr(self, "_kept_sample"):
-            first = Batches(self.batches.columns, min(64, self.batches.samples), self.seed, True)
+            columns = self.batches.columns
+            samples, labels = self._columns_of(columns)
+            first = Batches(columns, min(64, self.batches.samples), self.seed, True, x=samples, y=labels)
             _, x, y = next(iter(first.epoch(0)))
             self._kept_sample = self.named(x, y)[0]
         return self._kept_sample

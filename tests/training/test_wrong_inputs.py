@@ -57,6 +57,19 @@ def test_arrays_from_python(do: Callable[[Network], Any], code: str, words: str)
     assert words in message
 
 
+def test_columns_are_known_by_their_names() -> None:
+    """Whatever their order, and whatever else a file holds; two of other names are taken in order."""
+    ours, theirs, third = network(SOURCE), network(SOURCE), network(SOURCE)
+    expected = ours.train(X, Y, epochs=1).epochs[0].loss
+    assert theirs.train({"label": Y, "weight": X[:, 0], "image": X}, epochs=1).epochs[0].loss == expected
+    assert third.train({"picture": X, "kind": Y}, epochs=1).epochs[0].loss == expected
+    found, message = refusal(lambda: network(SOURCE).train({"label": Y, "weight": X[:, 0], "picture": X}))
+    assert found == "E629"
+    assert "no column `image`" in message
+    found, _ = refusal(lambda: network(SOURCE).train({"label": Y, "weight": X[:, 0], "picture": X}, validation=0.5))
+    assert found == "E629"
+
+
 def test_labels_of_shape_one_are_labels() -> None:
     net, other = network(SOURCE), network(SOURCE)
     assert net.grad(X, Y[:, None])[0] == other.grad(X, Y.astype(np.float64))[0]

@@ -118,7 +118,7 @@ def _checksum(arrays: Mapping[str, Values]) -> str:
     """CRC-32 of all names and numbers: safetensors itself keeps none, and a changed bit would go unnoticed."""
     total = 0
     for name in sorted(arrays):
-        total = zlib.crc32(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8), zlib.crc32(name.encode(), total))
+        total = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), total))
     return f"{total:08x}"
 
 

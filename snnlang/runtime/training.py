@@ -451,15 +451,15 @@ class Trainer:
             raise error("E842", f"there is nothing to resume in '{self.out}'", help="leave out --resume to begin anew")
         found = load(path)
         state = found.state
-        size = sum(weight.size for weight in found.weights.values())
-        if "history" not in state or [m.shape for m in found.memory] != [(size,)] * len(self.optimizer.memory):
-            raise error(
-                "E842",
-                f"'{path}' holds weights, but no training to go on with",
-                help="leave out --resume to begin anew",
-            )
+        nothing = error(
+            "E842", f"'{path}' holds weights, but no training to go on with", help="leave out --resume to begin anew"
+        )
+        if "history" not in state:
+            raise nothing
         held = self.learner.held()
         fit(found.weights, held, f"'{path}'")
+        if [m.shape for m in found.memory] != [m.shape for m in self.optimizer.memory]:
+            raise nothing
         now = self._state()
         for name, word in _SAME.items():
             if state.get(name, now[name]) != now[name]:

@@ -81,6 +81,15 @@ class Shift(Augmentation):
     def __init__(self, most: int = 2) -> None:
         self.most = _whole("shift", most, 1)
 
+    def shape(self, before: tuple[int, ...]) -> tuple[int, ...]:
+        if len(before) < 2 or self.most >= min(before[-2:]):
+            raise error(
+                "E632",
+                f"a shift of up to {self.most} pixels moves a sample of shape {list(before)} out of sight",
+                help="choose a smaller shift",
+            )
+        return before
+
     def apply(self, x: Images, rows: Rows, draws: Draws) -> Images:
         made = np.zeros_like(x)
         steps = (draws.uniforms(rows, 2) * (2 * self.most + 1)).astype(np.int64) - self.most

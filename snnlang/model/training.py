@@ -50,6 +50,19 @@ _NOT_YET = ("timing", "likelihood")
 #: What stands for the distance from the threshold in the surrogate.
 MARGIN = "margin"
 DEFAULT_BATCH, DEFAULT_EPOCHS = 32, 10
+#: Options of recipes that cannot be 0, and those that are parts of a whole.
+_POSITIVE, _PARTS = ("lr", "epochs", "epsilon"), ("floor", "flip", "drop")
+
+
+def _reads(loss: Loss) -> bool:
+    """Whether a loss depends on what the network does, and not on numbers, data and weights alone."""
+    match loss:
+        case Reading(weights=weights):
+            return not weights
+        case Apply(operands=operands):
+            return any(_reads(operand) for operand in operands)
+        case Given() | Column():
+            return False
 
 
 class TrainingReader:
@@ -105,6 +118,13 @@ class TrainingReader:
             )
             validate = self._source("validate") if is_loader else self._part(expr)
         loss = self._loss(self.lines["loss"]) if "loss" in self.lines else None
+        if loss is not None and not _reads(loss):
+            self.collector.error(
+                "E624",
+                "the loss reads nothing that the network does: nothing can be learnt from it",
+                self.lines["loss"].span,
+                help="write for example `cross_entropy(mean(out.v), label)`",
+            )
         optimizer = self._recipe("optimizer", OPTIMIZERS)
         schedule = self._recipe("schedule", SCHEDULES)
         augment = self._recipe("augment", AUGMENTATIONS)
@@ -270,7 +290,8 @@ class TrainingReader:
                 value = self.reader.number(argument.value, ONE, f"`{key}` of {word}")
             if value is None:
                 continue
-            if value < 0 or (key in ("lr",) and value == 0) or (key.startswith("beta") and not value < 1):
+            below = key.startswith("beta") and not value < 1
+            if value < 0 or below or (key in _POSITIVE and value == 0) or (key in _PARTS and value > 1):
                 self.collector.error(
                     "E624",
                     f"`{key}` of {word} cannot be {value:g}",
@@ -379,7 +400,7 @@ class TrainingReader:
                     return None if number is None else Given(float(number))
                 if name == "n":
                     return StepNumber(expr.span)
-                if name not in self.lost:
+                if name not in self.lost and self.columns:  # without any the data itself was refused
                     known = [*self.columns, *self.opened.populations]
                     self.collector.error(
                         "E624",

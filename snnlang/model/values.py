@@ -316,6 +316,8 @@ def read_arrays(path: Path, span: Span | None, collector: Collector, code: str =
             return {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, KeyError) as problem:
         reason = str(problem).split("\n")[0][:120]
+        if "pickle" in reason:  # NumPy would advise to load it all the same
+            reason = "it holds Python objects, which are never loaded" if "Object arrays" in reason else "it is neither .npz nor .npy"
         collector.error(code, f"{path} cannot be read as NumPy arrays: {reason}", span, help="save it with `numpy.savez(path, name=array)`")
         return None
     except Exception as problem:  # zipfile.BadZipFile and friends have no common parent

@@ -8,6 +8,7 @@ different length, no samples at all, labels that are no class, and values that a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from snnlang.codegen.random import bases, key_of, words
 from snnlang.data.augment import Augmentation, Draws, EventAugmentation, collect
 from snnlang.data.columns import AnyColumn, Column, Columns, choose, gather, join
 from snnlang.data.events import Events
-from snnlang.diagnostics import Span, error
+from snnlang.diagnostics import SnnError, Span, error
 from snnlang.model.suggest import help_for, listing
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[Any]]
@@ -73,8 +74,11 @@ class Batches:
                 "E632", "this data has no events, so none can be changed", span, help="leave out `jitter` and `drop`"
             )
         shape = tuple(int(length) for length in samples.shape[1:])
-        for one in self._late:
-            shape = one.shape(shape)
+        try:
+            for one in self._late:
+                shape = one.shape(shape)
+        except SnnError as problem:  # an augmentation does not know where it was written
+            raise SnnError(*(replace(d, span=d.span or span) for d in problem.diagnostics)) from None
         #: Of one sample, after augmentation.
         self.shape: tuple[int, ...] = shape
         self._order: tuple[int, NDArray[np.int64]] | None = None

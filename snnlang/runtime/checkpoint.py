@@ -7,6 +7,7 @@ metadata as JSON. Nothing is ever unpickled. Refused with one line: files that a
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     numpy = _library()
     arrays = {name: np.array(value, order="C") for name, value in checkpoint.weights.items()}
     arrays.update({f"optimizer.{number}": value for number, value in enumerate(checkpoint.memory)})
-    metadata = {"format": FORMAT, "state": json.dumps(checkpoint.state)}
+    metadata = {"format": FORMAT, "state": json.dumps(checkpoint.state), "checksum": _checksum(arrays)}
     with write_atomically(path) as temporary:
         temporary.write_bytes(numpy.save(arrays, metadata=metadata))
 
@@ -62,12 +63,19 @@ def load(path: str | Path) -> Checkpoint:
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
         state = json.loads(metadata.get("state", "{}"))
+        damaged = metadata.get("checksum") not in (None, _checksum(arrays))
     except (SafetensorError, ValueError, KeyError, AttributeError, TypeError, OverflowError, MemoryError):
         raise error(
             "E840",
             f"'{path}' is no safetensors file, or it is damaged",
             help="name a file that `snn run --out DIR` wrote, such as DIR/best.safetensors",
         ) from None
+    if damaged:
+        raise error(
+            "E840",
+            f"'{path}' is damaged: its numbers are not those that were written",
+            help="use another file of this training, such as DIR/best.safetensors, or train again",
+        )
     memory = tuple(arrays.pop(name) for name in ("optimizer.0", "optimizer.1") if name in arrays)
     if metadata.get("format") not in (None, FORMAT) or not isinstance(state, dict):
         raise error(
@@ -104,6 +112,14 @@ def fit(found: Mapping[str, Values], wanted: Mapping[str, Values], origin: str) 
                 "E841", f"{origin} holds numbers that are not finite in `{name}`", help="use an earlier checkpoint"
             )
         place[...] = found[name]
+
+
+def _checksum(arrays: Mapping[str, Values]) -> str:
+    """CRC-32 of all names and numbers: safetensors itself keeps none, and a changed bit would go unnoticed."""
+    total = 0
+    for name in sorted(arrays):
+        total = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def _library() -> Any:

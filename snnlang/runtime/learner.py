@@ -509,7 +509,7 @@ class Learner:
                 timed = value.reshape(value.shape[0], self.training.steps, size)
                 made[described.path] = self.arrays.batch(described.path, timed.transpose(1, 0, 2))
             else:
-                shape = " x ".join(map(str, value.shape[1:]))
+                shape = " x ".join(map(str, value.shape[1:])) or "a single number"
                 wanted = " x ".join(map(str, described.shape))
                 raise error(
                     "E753",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnlang.diagnostics import Span, error
+from snnlang.diagnostics import SnnError, Span, error
 from snnlang.frozen import dataclass
 from snnlang.model.learning import AXES, Apply, Column, Given, Loss, Reading, StepNumber
 
@@ -112,11 +112,16 @@ class LossFunction:
     ) -> Outcome:
         """The loss of one batch. ``columns`` have the samples first."""
         work = _Evaluation(self, readouts, columns, weights or {})
-        value = work.value(self.loss)
-        loss = float(np.mean(value, dtype=np.float64))
-        if gradient:
-            work.push(self.loss, np.full(value.shape, 1.0 / value.size, value.dtype))
+        with np.errstate(all="ignore"):  # what is not finite is looked for, and said with its place
+            value = work.value(self.loss)
+            loss = float(np.mean(value, dtype=np.float64))
+            if gradient:
+                work.push(self.loss, np.full(value.shape, 1.0 / value.size, value.dtype))
         return Outcome(loss, work.adjoints, work.weight_adjoints, work.scores, work.labels)
+
+
+#: Functions that do not put their operands together place by place, or know themselves what fits.
+_APART = frozenset({"mean", "sum", "max", "min", "end", "cross_entropy", "hinge", "one_hot", "first_spike", "filtered"})
 
 
 class _Evaluation:
@@ -142,8 +147,23 @@ class _Evaluation:
     def value(self, node: Loss) -> Values:
         found = self.known.get(id(node))
         if found is None:
+            if isinstance(node, Apply) and node.function not in _APART:
+                self._fit(node)
             found = self.known[id(node)] = self._value(node)
         return found
+
+    def _fit(self, node: Apply) -> None:
+        """Refuse operands of different length: 10 neurons have no difference from 100."""
+        shapes = [self.value(operand).shape for operand in node.operands]
+        for axis, lengths in zip(AXES, zip(*shapes)):
+            unlike = sorted({length for length in lengths if length != 1})
+            if len(unlike) > 1:
+                raise error(
+                    "E753",
+                    f"`{node.function}` of the loss is given {unlike[0]} and {unlike[1]} {'steps' if axis == 'time' else axis}",
+                    node.span,
+                    help="give targets of the shape of what the loss reads, or take an axis away: `mean(…, over = neurons)`",
+                )
 
     def _value(self, node: Loss) -> Values:
         match node:
@@ -196,7 +216,10 @@ class _Evaluation:
         """Labels as whole numbers (sample,), checked."""
         name = node.name if isinstance(node, Column) else ""
         given = np.asarray(self.columns[name]) if name else self.value(node).reshape(-1)
-        labels = np.rint(given.reshape(given.shape[0], -1)[:, 0]).astype(np.int64)
+        whole = np.rint(given)
+        if given[:1].size > 1 or not np.array_equal(whole, given):
+            raise self._no_class(given, node)
+        labels = whole.reshape(-1).astype(np.int64)
         if labels.size and (labels.min() < 0 or labels.max() >= self.of.classes):
             wrong = labels.max() if labels.max() >= self.of.classes else labels.min()
             raise error(
@@ -206,6 +229,17 @@ class _Evaluation:
                 help=f"give the readout {int(labels.max()) + 1} neurons, or renumber the labels",
             )
         return np.asarray(labels)
+
+    @staticmethod
+    def _no_class(given: Values, node: Loss) -> SnnError:
+        """Labels that are targets: several numbers for each sample, or numbers between classes."""
+        span = getattr(node, "span", None)
+        if given[:1].size > 1:
+            what = f"a label is the number of a class, and the data has {given[:1].size} numbers for each sample"
+            return error("E752", what, span, help="give `labels.argmax(1)` where they are one-hot, or compare with `mse`")
+        first = float(given.reshape(-1)[np.argmax(given.reshape(-1) != np.rint(given).reshape(-1))])
+        what = f"a label is the number of a class, and the data has the label {first:g}"
+        return error("E752", what, span, help="number the classes from 0, or compare with `mse`")
 
     def _cross_entropy(self, node: Apply) -> Values:
         scores, labels = self.value(node.operands[0]), self._label(node.operands[1])

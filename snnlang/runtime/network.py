@@ -19,6 +19,7 @@ from snnlang.diagnostics import Diagnostic, SnnError, error
 from snnlang.model.elaborate import Overrides, elaborate
 from snnlang.model.learning import Training
 from snnlang.model.model import Program
+from snnlang.model.suggest import listing
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
@@ -94,6 +95,8 @@ class Network:
         model_hash: str = "",
     ) -> History:
         """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics."""
+        if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 1):
+            raise error("E754", f"`epochs` is a whole number from 1, and this is {epochs!r}", help="write `epochs = 10`")
         given: dict[str, Any] = {}
         if x is not None:
             given["data"] = x if y is None else (x, y)
@@ -121,7 +124,18 @@ class Network:
     def grad(self, x: Any, y: Any) -> tuple[float, dict[str, Values]]:
         """The mean loss of a batch and its derivative by every trained array."""
         inputs = self._inputs(x)
-        columns: dict[str, Values] = {**{n: v for n, v in inputs.items() if not on_device(v)}, self._label(): self.learner.fetched(y)}
+        targets = self.learner.fetched(y)
+        first = next(iter(inputs.values()))
+        samples = first.shape[0] if first.ndim else 1
+        if targets.shape[:1] != (samples,):
+            has = f"y has {len(targets)}" if targets.ndim else "y is a single number"
+            raise error(
+                "E627",
+                f"{samples} samples need {samples} labels or targets, and {has}",
+                self.training.span,
+                help="give one row for each sample",
+            )
+        columns: dict[str, Values] = {**{n: v for n, v in inputs.items() if not on_device(v)}, self._label(): targets}
         outcome = self.learner.learn(inputs, columns)
         return outcome.loss, {
             one.name: self.learner.gradients[one.start : one.stop].reshape(one.shape).copy()
@@ -132,8 +146,12 @@ class Network:
         self, x: Any = None, y: Any = None, *, which: Literal["test", "validate", "train"] | str | None = None
     ) -> dict[str, Any]:
         """Loss, accuracy and firing rates on arrays, or on data of the block."""
+        if x is not None and y is None:
+            raise error("E629", "samples without labels cannot be measured", self.training.span, help="write `net.evaluate(x, y)`")
         trainer = Trainer(self.learner, data={} if x is None else {"data": (x, y)})
         found = {"test": trainer.test, "validate": trainer.validation, "train": trainer.batches}
+        if which is not None and which not in found:
+            raise error("E754", f"there is no data `{which}`", self.training.span, help=f"choose {listing(found)}")
         name = which or ("train" if x is not None else next(n for n, b in found.items() if b is not None))
         batches = found[name]
         if batches is None:
@@ -167,9 +185,17 @@ class Network:
     # --- arrays -------------------------------------------------------------------------------------------------------
 
     def _inputs(self, x: Any) -> dict[str, Values]:
-        if isinstance(x, Mapping):
-            return {name: value if on_device(value) else np.asarray(value) for name, value in x.items()}
-        return {name: x if on_device(x) else np.asarray(x) for name in self.training.inputs}
+        if not isinstance(x, Mapping):
+            x = dict.fromkeys(self.training.inputs, x)
+        unlike = [*(name for name in self.training.inputs if name not in x), *(name for name in x if name not in self.training.inputs)]
+        if unlike:
+            raise error(
+                "E753",
+                f"the network's inputs are {listing(self.training.inputs)}, and what is given is {listing(x)}",
+                self.training.span,
+                help="give one array for every input, by its name",
+            )
+        return {name: value if on_device(value) else np.asarray(value) for name, value in x.items()}
 
     def _label(self) -> str:
         columns = [name for name in self.training.columns if name not in self.training.inputs.values()]

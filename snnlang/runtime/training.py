@@ -34,6 +34,14 @@ Values = NDArray[Any]
 DEAD, SATURATED = 0.001, 0.9
 #: Seconds between checkpoints within an epoch.
 PERIOD = 60.0
+#: What a training that is resumed must have in common with the one that goes on: keys of its state, in words.
+_SAME = {
+    "seed": "seed",
+    "precision": "precision",
+    "optimizer": "optimizer",
+    "batch_size": "size of batches",
+    "data": "number of samples",
+}
 #: Batches after which firing rates are looked at for the first time: nobody shall wait for an epoch to hear that a layer is dead.
 EARLY = 50
 
@@ -140,6 +148,7 @@ class Trainer:
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
         self.warnings: dict[str, Diagnostic] = {}
+        self._kept = False  # whether the files in ``out`` are of this training
         self._rates: dict[str, float] = {}  # as they were looked at last, for the bar
         self._board = self._tensorboard() if tensorboard else None
         if self.out is not None:
@@ -155,7 +164,7 @@ class Trainer:
         if validate is None:
             return data, None
         if isinstance(validate, float):
-            return divide(data, validate, self.seed, span=self.training.data.span)
+            return divide(data, validate, self.seed, y=self._columns_of(data)[1], span=self.training.data.span)
         return data, self._other("validate", validate if isinstance(validate, Source) else None, given)
 
     def _other(self, name: str, source: Source | None, given: Mapping[str, Any]) -> Columns | None:
@@ -169,6 +178,13 @@ class Trainer:
         if given is not None:
             if isinstance(given, Mapping):
                 return {name: self.learner.fetched(value) if on_device(value) else value for name, value in given.items()}
+            if not isinstance(given, tuple | list) or len(given) != 2:
+                raise error(
+                    "E629",
+                    "what is given has samples and no labels",
+                    source.span,
+                    help="give both: `net.train(x, y)`, or a pair (x, y)",
+                )
             return dict(zip((*self.training.columns, "label"), (self.learner.fetched(value) for value in given)))
         if source.loader == "given":
             raise error(
@@ -184,7 +200,16 @@ class Trainer:
         if shuffle and self.training.augment is not None:
             augment = _augmentation(self.training.augment.options)
         size = self.training.batch if shuffle else max(self.training.batch, 256)
-        return Batches(columns, size, self.seed, shuffle, augment, classes=self.classes, span=self.training.data.span)
+        x, y = self._columns_of(columns)
+        return Batches(
+            columns, size, self.seed, shuffle, augment, classes=self.classes, x=x, y=y, span=self.training.data.span
+        )
+
+    def _columns_of(self, columns: Columns) -> tuple[str | None, str | None]:
+        """Which columns are samples and labels. Two of other names are taken in their order (None); of more than two, the names decide."""
+        fed = list(self.training.inputs.values())
+        other = next((name for name in self.training.columns if name not in fed), "label")
+        return tuple(name if name in columns or len(columns) > 2 else None for name in (fed[0], other))  # type: ignore[return-value]
 
     def named(self, x: Values, y: Values) -> tuple[dict[str, Values], dict[str, Values]]:
         """The network's inputs and the columns of a batch."""
@@ -292,7 +317,9 @@ class Trainer:
 
     def sample(self) -> dict[str, Values]:
         if not hasattr(self, "_kept_sample"):
-            first = Batches(self.batches.columns, min(64, self.batches.samples), self.seed, True)
+            columns = self.batches.columns
+            samples, labels = self._columns_of(columns)
+            first = Batches(columns, min(64, self.batches.samples), self.seed, True, x=samples, y=labels)
             _, x, y = next(iter(first.epoch(0)))
             self._kept_sample = self.named(x, y)[0]
         return self._kept_sample
@@ -362,7 +389,7 @@ class Trainer:
         elif not cause:
             cause = "it grew from step to step on the way back"
             help = ("clip gradients: `clip = 1`", "let them flow through fewer steps: `truncate`")
-        kept = self.out is not None and (self.out / "last.safetensors").is_file()
+        kept = self._kept and self.out is not None and (self.out / "last.safetensors").is_file()
         where = f"; the last good weights are in '{self.out / 'last.safetensors'}'" if kept and self.out is not None else ""
         return SnnError(
             Diagnostic(
@@ -405,12 +432,16 @@ class Trainer:
             "history": [_plain(epoch) for epoch in self.history],
             "model": self.model_hash,
             "precision": self.learner.plan.precision,
+            "optimizer": self.optimizer.name,
+            "batch_size": self.batches.batch,
+            "data": self.batches.samples,
         }
 
     def _save(self, name: str) -> None:
         if self.out is not None:
             memory = tuple(np.ascontiguousarray(row) for row in self.learner.arrays.down(self.optimizer.memory))
             save(self.out / f"{name}.safetensors", Checkpoint(self.learner.held(), memory, self._state()))
+            self._kept = True
 
     def _resume(self) -> None:
         if self.out is None:
@@ -420,24 +451,23 @@ class Trainer:
             raise error("E842", f"there is nothing to resume in '{self.out}'", help="leave out --resume to begin anew")
         found = load(path)
         state = found.state
-        if (
-            not state
-            or len(found.memory) != len(self.optimizer.memory)
-            or any(m.shape != self.learner.parameters.shape for m in found.memory)
-        ):
-            raise error(
-                "E842",
-                f"'{path}' holds weights, but no training to go on with",
-                help="leave out --resume to begin anew",
-            )
-        if state["seed"] != self.seed or state["precision"] != self.learner.plan.precision:
-            raise error(
-                "E842",
-                f"'{path}' was trained with another seed or precision",
-                help="use the options of the training that is resumed",
-            )
+        nothing = error(
+            "E842", f"'{path}' holds weights, but no training to go on with", help="leave out --resume to begin anew"
+        )
+        if "history" not in state:
+            raise nothing
         held = self.learner.held()
         fit(found.weights, held, f"'{path}'")
+        if [m.shape for m in found.memory] != [m.shape for m in self.optimizer.memory]:
+            raise nothing
+        now = self._state()
+        for name, word in _SAME.items():
+            if state.get(name, now[name]) != now[name]:
+                raise error(
+                    "E842",
+                    f"'{path}' was trained with another {word}: {state[name]}, and this is {now[name]}",
+                    help="use the file and the options of the training that is resumed, or another --out",
+                )
         self.learner.put(held)
         for number, saved in enumerate(found.memory):
             self.optimizer.memory[number] = self.learner.arrays.up(saved)
@@ -448,6 +478,7 @@ class Trainer:
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self._resume_best()
+        self._kept = True
         self.learner.refresh()
 
     def _resume_best(self) -> None:

@@ -90,6 +90,14 @@ population out[6]: Readout
 connect first = image -> h.x: dense, w = uniform(-0.2, 0.9)
 connect h -> out.x: dense, w = transpose(first.w)
 """
+EQUAL = """
+population h[9]: Unit
+population g[9]: Unit
+population out[3]: Readout
+connect image -> h.x: dense, w = uniform(-0.2, 0.9)
+connect h -> g.x: dense(bias = true), w = uniform(-0.2, 0.5)
+connect g -> out.x: dense, w = uniform(-0.5, 0.5)
+"""
 LISTS = """
 population h[9]: Unit
 population g[9]: Unit
@@ -133,6 +141,7 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
     "mlp": lambda: (text(MLP), images(5, 6), np.zeros((5, 3))),
     "changing": lambda: (text(MLP), images(5, 6, 7), np.zeros((5, 3))),
     "recurrent": lambda: (text(RECURRENT), images(5, 6), np.zeros((5, 3))),
+    "equal layers": lambda: (text(EQUAL), images(5, 6), np.zeros((5, 3))),
     "late": lambda: (text(TWO, more="checkpoint = 3"), images(5, 6, 7), np.zeros((5, 3))),
     "truncated": lambda: (text(TWO, more="truncate = 3"), images(5, 6), np.zeros((5, 3))),
     "convolution": lambda: (CONVOLUTION, np.random.default_rng(4).uniform(0, 1, (5, 2, 5, 5)), np.zeros((5, 2))),

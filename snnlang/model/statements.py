@@ -306,7 +306,7 @@ class Body:
 
     def _emit(self, node: tree.Emit) -> m.Emit | None:
         if node.event in self.declared.events:
-            return m.Emit(node.event, node.span)
+            return m.Emit(node.event, node.span) if self._can_be_emitted(node) else None
         if not self.resolver.names.is_lost(node.event):
             self.declared.collector.error(
                 "E313",
@@ -316,6 +316,32 @@ class Body:
                 help=help_for(node.event, self.declared.events) or (f"declare `event {node.event}`",),
             )
         return None
+
+    def _can_be_emitted(self, node: tree.Emit) -> bool:
+        """Only what nothing else decides, and only while the events of a step are found."""
+        if self.declared.events[node.event] != "emitted":
+            self.declared.collector.error(
+                "E763",
+                f"`{node.event}` occurs by its own rule, and cannot be emitted too",
+                node.span,
+                "decided by its rule alone",
+                help=(
+                    f"declare another event without a condition, and wait for both: `on {node.event}:` and `on NAME:`",
+                    "or add this case to its rule: `… when … or …`",
+                ),
+            )
+            return False
+        if self.trigger.kind != "own":
+            rule = "spike" if node.event == "spike" else f"event {node.event}"
+            self.declared.collector.error(
+                "E764",
+                f"`emit {node.event}` stands in a handler of a fixed time, after the events of the step were sent",
+                node.span,
+                "comes too late",
+                help=f"emit it in a handler of an event, or give it a condition: `{rule} when …`",
+            )
+            return False
+        return True
 
     def _deliver(self, node: tree.Deliver) -> m.Deliver:
         value = self.resolver.number(node.value)

@@ -61,7 +61,7 @@ def _reads(loss: Loss) -> bool:
             return not weights
         case Apply(operands=operands):
             return any(_reads(operand) for operand in operands)
-        case Given() | Column():
+        case Given() | Column() | StepNumber():
             return False
 
 

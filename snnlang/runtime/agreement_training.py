@@ -10,7 +10,7 @@ asked otherwise, so that rounding decides no spike.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,10 +67,12 @@ def verify_training(
     *,
     targets: Sequence[str] | None = None,
     threads: int | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Agreement:
     """Compare the targets on a ``train`` block: its forward pass with the interpreter, its updates with each other.
 
-    Raises what the first of them raises, such as E754 for data that only Python has.
+    ``data`` are columns or (x, y) by the name that the block's ``data`` has. Raises what the first target raises, such as E754 where they
+    are missing.
     """
     ways, skipped = ways_here(targets, threads)
     asked = targets is not None and INTERPRETER in targets
@@ -79,7 +81,9 @@ def verify_training(
         raise error("E711", "no target that trains is left to compare", help="name numpy, c or cuda with --targets")
     options = replace(overrides, precision=overrides.precision or "float64", threads=None)
     first = Network(program, name, replace(options, target=learning[0].target, threads=learning[0].threads))
-    trainer = Trainer(first.learner)
+    name_of_data = str(first.training.data.options.get("name", ""))
+    given = (data or {}).get(name_of_data)
+    trainer = Trainer(first.learner, data={} if given is None else {"data": given})
     _, x, y = next(iter(trainer.batches.epoch(0)))
     x, y = x[:LEARNED], y[:LEARNED]
     names = _spiking(first.learner.plan)

@@ -208,7 +208,7 @@ class Model:
         if kind_of(self.program, experiment) == "train":
             from snnlang.runtime.agreement_training import verify_training
 
-            return verify_training(self.program, experiment, given, targets=targets, threads=threads)
+            return verify_training(self.program, experiment, given, targets=targets, threads=threads, data=data)
         prepared = prepare(self.program, given, experiment)
         return verify(prepared, targets=targets, threads=threads, whole=duration is not None, data=dict(data or {}))
 

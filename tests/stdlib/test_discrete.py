@@ -106,7 +106,7 @@ def test_spike_based_backpropagation_forwards(run: Run, leak: float, before: lis
     assert h[:5] == pytest.approx(before, abs=6e-6)
     assert fired is None or spikes == fired
     assert len(spikes) == 5
-    assert sequence(run, model, 0.3, 20, "trace")[0][-1] == pytest.approx(trace, abs=6e-7)
+    assert sequence(run, model, 0.3, 20, "fading")[0][-1] == pytest.approx(trace, abs=6e-7)
     assert sequence(run, model, 0.3, 20, "count")[0][-1] == 5
     readout = CONSTANT.replace("cell.spikes, ", "").format(
         name="SpikeBPReadout", model=f"SpikeBPReadout(leak = {leak})", x=1.0, steps=3, variable="v"

@@ -130,7 +130,11 @@ def test_examples(path: Path) -> None:
     places = [*SYSTEM_FOLDERS, *filter(None, [os.environ.get("SNNLANG_DATA")])]
     if "fashion" in path.stem and not any((Path(place) / "fashion-mnist").is_dir() for place in places):
         pytest.skip("Fashion-MNIST is not installed")
-    report = snnlang.load(path).verify()
+    draws = np.random.default_rng(4)
+    scenes = draws.random((20, 32, 32)), (draws.random((20, 32, 32)) > 0.8).astype(float)  # what one of them gets from Python
+    model = snnlang.load(path)
+    name = next(name for name in model.experiments if name not in model.simulations)
+    report = model.verify(name, data={"scenes": scenes})
     assert report.agrees, str(report)
 
 

@@ -50,7 +50,7 @@ def test_golden(target: Target, leak: float, out: float, trace: float, factor: f
     """A chain of three, input 1 for 20 steps (catalogue of figures, G8)."""
     net = network(CHAIN.format(**ONE, leak=leak), target)
     assert value(net, "out.v:end") / 20 == pytest.approx(out, abs=6e-7)
-    assert value(net, "h.trace:end") == pytest.approx(trace, abs=6e-7)
+    assert value(net, "h.fading:end") == pytest.approx(trace, abs=6e-7)
     assert value(net, "h.count:end") == 5
     assert value(net, "h.spikes:sum") == 5
     assert 1 + np.log(leak) * trace / 5 == pytest.approx(factor, abs=6e-7)

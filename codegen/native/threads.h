@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 #define SNN_MOST_THREADS 256
 #define SNN_SPINS 2000
 
@@ -38,19 +39,19 @@ static inline int snn_make_barrier(snn_barrier *barrier)
 static inline int snn_all_came(snn_barrier *barrier, int threads, unsigned count)
 {
     for (int of = 0; of < threads; of++)
-        if ((int)(atomic_load(&barrier->of[of].count) - count) < 0) return 0;
+        if ((int)(atomic_load_explicit(&barrier->of[of].count, memory_order_acquire) - count) < 0) return 0;
     return 1;
 }
 
 /* A step lasts microseconds, so the wait spins. After some microseconds another program must have the core of the thread that all wait
- * for: then sleeping lets it come back. Who comes looks for sleepers after it said so, and a sleeper looks who came after it said that it
- * sleeps: one of the two sees the other. */
+ * for: then sleeping lets it come back. Who comes does not wait until everybody knows before it looks for sleepers, which would cost a part of
+ * every step; so it may miss one that falls asleep in this moment, who wakes by itself. */
 static inline void snn_wait(snn_barrier *barrier, int thread, int threads)
 {
     if (threads == 1) return;
     const unsigned count = atomic_load_explicit(&barrier->of[thread].count, memory_order_relaxed) + 1;
-    atomic_store(&barrier->of[thread].count, count);
-    if (atomic_load(&barrier->asleep) > 0) {
+    atomic_store_explicit(&barrier->of[thread].count, count, memory_order_release);
+    if (atomic_load_explicit(&barrier->asleep, memory_order_relaxed) > 0) {
         pthread_mutex_lock(&barrier->lock);
         pthread_cond_broadcast(&barrier->turned);
         pthread_mutex_unlock(&barrier->lock);
@@ -63,7 +64,13 @@ static inline void snn_wait(snn_barrier *barrier, int thread, int threads)
     }
     pthread_mutex_lock(&barrier->lock);
     atomic_fetch_add(&barrier->asleep, 1);
-    while (!snn_all_came(barrier, threads, count)) pthread_cond_wait(&barrier->turned, &barrier->lock);
+    while (!snn_all_came(barrier, threads, count)) {
+        struct timespec until;
+        timespec_get(&until, TIME_UTC);
+        until.tv_nsec += 500000;
+        if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
+        pthread_cond_timedwait(&barrier->turned, &barrier->lock, &until);
+    }
     atomic_fetch_sub(&barrier->asleep, 1);
     pthread_mutex_unlock(&barrier->lock);
 }
@@ -74,13 +81,41 @@ typedef struct snn_worker {
     snn_work work;
     void *context;
     int thread, threads;
+    int core;         /* where thread 0 was */
     atomic_int *gate; /* 0: wait, 1: work, -1: go home */
 } snn_worker;
+
+/* A new thread begins where the one that made it runs, and a scheduler may take milliseconds to part two that never sleep. So it goes to
+ * another core by itself, and may be moved from there as before. */
+#if defined(__linux__) && defined(CPU_SETSIZE)
+static int snn_here(void) { return sched_getcpu(); }
+
+static void snn_spread(int thread, int core)
+{
+    cpu_set_t allowed, one;
+    if (core < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    const int count = CPU_COUNT(&allowed);
+    if (count < 2) return;
+    int place = core % CPU_SETSIZE;
+    for (int step = thread % count; step > 0;) {
+        place = (place + 1) % CPU_SETSIZE;
+        if (CPU_ISSET(place, &allowed)) step--;
+    }
+    if (!CPU_ISSET(place, &allowed)) return;
+    CPU_ZERO(&one);
+    CPU_SET(place, &one);
+    if (sched_setaffinity(0, sizeof one, &one) == 0) (void)sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+static int snn_here(void) { return -1; }
+static void snn_spread(int thread, int core) { (void)thread, (void)core; }
+#endif
 
 static void *snn_worker_main(void *given)
 {
     const snn_worker *const worker = given;
     int gate;
+    snn_spread(worker->thread, worker->core);
     while ((gate = atomic_load_explicit(worker->gate, memory_order_acquire)) == 0) sched_yield();
     if (gate > 0) worker->work(worker->context, worker->thread, worker->threads);
     return NULL;
@@ -98,9 +133,10 @@ static inline int snn_together(snn_work work, void *context, int threads)
         return 1;
     }
     if (threads > SNN_MOST_THREADS) return 0;
+    const int core = snn_here();
     int running = 1;
     for (; running < threads; running++) {
-        workers[running] = (snn_worker){work, context, running, threads, &gate};
+        workers[running] = (snn_worker){work, context, running, threads, core, &gate};
         if (pthread_create(&made[running], NULL, snn_worker_main, &workers[running]) != 0) break;
     }
     const int complete = running == threads;

@@ -82,6 +82,10 @@ def verify_training(
     options = replace(overrides, precision=overrides.precision or "float64", threads=None)
     first = Network(program, name, replace(options, target=learning[0].target, threads=learning[0].threads))
     name_of_data = str(first.training.data.options.get("name", ""))
+    for other in data or {}:
+        if other != name_of_data:
+            wanted = f"it takes `{name_of_data}`" if name_of_data else "it has data of its own"
+            raise error("E754", f"this training takes no data called `{other}`", first.training.data.span, wanted)
     given = (data or {}).get(name_of_data)
     trainer = Trainer(first.learner, data={} if given is None else {"data": given})
     _, x, y = next(iter(trainer.batches.epoch(0)))
@@ -94,7 +98,7 @@ def verify_training(
     if any(way.target == INTERPRETER for way in ways):
         reason = _unlike(first) or (None if asked else _too_slow(first))
         if reason is None:
-            shown = _interpreted(first, program, name, options, x[:SHOWN], names)
+            shown = _interpreted(first, program, name, options, x[:SHOWN])
         else:
             skipped = [(INTERPRETER, reason), *skipped]
 
@@ -213,7 +217,7 @@ def _too_slow(network: Network) -> str | None:
 
 
 def _interpreted(
-    network: Network, program: Program, name: str | None, options: Overrides, x: Values, names: dict[str, str]
+    network: Network, program: Program, name: str | None, options: Overrides, x: Values
 ) -> _Shown:
     experiment, plan = _simulated(network, program, name, options)
     steps = network.training.steps

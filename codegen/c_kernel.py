@@ -498,18 +498,21 @@ class KernelPrinter:
 
     # --- event lists --------------------------------------------------------------------------------------------------
 
-    def _lag(self, lag: int) -> str:
-        return str(lag) if lag <= 1 else self.layout.member(f"{self.kernel.name}_lag", lag)
-
-    def _open_list(self, list_name: str, lag: int, item: str, parts: Literal["own", "all"]) -> None:
+    def _open_list(self, list_name: str, lag: int, item: str, parts: Literal["own", "all"], rows: bool = False) -> None:
         name = self.layout.lists[list_name]
         first, last = ("part", "end") if parts == "own" else ("0", "m->threads")
-        self.put(f"const int64_t slot = snn_slot(step, {self._lag(lag)}, m->{name}.depth);")
+        self.put(f"const int64_t slot = snn_slot(step, {self.layout.lag(self.kernel.name, lag)}, m->{name}.depth);")
         self.put(f"for (int of = {first}; of < {last}; of++) {{")
         self.depth += 1
         self.put(f"const int32_t *const fired = snn_part(&m->{name}, slot, of);")
-        self.put(f"const int32_t fired_count = *snn_count(&m->{name}, slot, of);")
-        self.put("for (int32_t number = 0; number < fired_count; number++) {")
+        if rows:  # items ascend
+            self.put(f"int32_t fired_count = *snn_count(&m->{name}, slot, of), number = 0;")
+            self.put("while (fired_count > 0 && fired[fired_count - 1] >= rows->pre_last) fired_count--;")
+            self.put("while (number < fired_count && fired[number] < rows->pre_first) number++;")
+            self.put("for (; number < fired_count; number++) {")
+        else:
+            self.put(f"const int32_t fired_count = *snn_count(&m->{name}, slot, of);")
+            self.put("for (int32_t number = 0; number < fired_count; number++) {")
         self.depth += 1
         self.put(f"const int64_t {item} = fired[number];")
 
@@ -529,7 +532,7 @@ class KernelPrinter:
     def _fan(self, c: p.Connectivity, side: str, list_name: str, lag: int) -> None:
         if side == "pre":
             self._open_rows(c)
-            self._open_list(list_name, lag, "pre", "all")
+            self._open_list(list_name, lag, "pre", "all", rows=c.kind == "sparse")
             if c.kind == "sparse":
                 self._expect_next_row()
             self._row(c)

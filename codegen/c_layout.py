@@ -79,6 +79,10 @@ class Layout:
             self.whole[name] = value
         return f"{self.access}{self._members[key]}"
 
+    def lag(self, kernel: str, value: int) -> str:
+        """How many steps ago a kernel's events were: 0 and 1 are structure."""
+        return str(value) if value <= 1 else self.member(f"{kernel}_lag", value)
+
     def constant(self, kernel: str, value: int) -> str | None:
         """A whole number in a kernel's text that may be data; 0, 1, 2 and "for ever" are structure."""
         if -2 <= value <= 2 or value == FOR_EVER:

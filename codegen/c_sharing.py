@@ -43,14 +43,11 @@ class Sharing:
 def share_out(plan: p.Plan) -> Sharing:
     """Look at the nodes of a plan's step."""
     sharing = Sharing(inserts=frozenset(_inserted(plan)))
-    serial_lists = _serial_lists(plan)
-    touches: list[list[Touch]] = []
-    for position, node in enumerate(plan.step):
-        found = list(_touches(plan, node, serial_lists))
+    touched = touches(plan)
+    for position, found in enumerate(touched):
         if any(touch.manner == "first" for touch in found):
             sharing.alone.add(position)
-            found = [Touch(touch.thing, touch.writes, "first") for touch in found]
-        touches.append(found)
+            touched[position] = [Touch(touch.thing, touch.writes, "first") for touch in found]
     records = [
         Touch(("list", r.list, 0) if isinstance(r, p.EventRecorder) else ("array", r.array, 0), False, "first")
         for r in plan.recorders
@@ -58,8 +55,8 @@ def share_out(plan: p.Plan) -> Sharing:
     rounds = 1 + max((events.depth for events in plan.lists.values()), default=1)
     pending: dict[Touch, None] = {}
     for turn in range(max(2, rounds)):
-        apart = bool(sharing.barriers) or sharing.before_records
-        for position, found in enumerate(touches):
+        parted = bool(sharing.barriers) or sharing.before_records
+        for position, found in enumerate(touched):
             if position in sharing.barriers:
                 pending = {}
             elif _conflict(plan, pending, found):
@@ -71,10 +68,16 @@ def share_out(plan: p.Plan) -> Sharing:
         elif _conflict(plan, pending, records):
             sharing.before_records = True
             pending = {}
-        if turn > 0 and apart:  # with a barrier in every step, only neighbouring steps meet
+        if turn > 0 and parted:  # with a barrier in every step, only neighbouring steps meet
             break
         pending = dict.fromkeys(_past(plan, touch) for touch in (*pending, *records))
     return sharing
+
+
+def touches(plan: p.Plan) -> list[list[Touch]]:
+    """What each node of a plan's step touches."""
+    serial_lists = _serial_lists(plan)
+    return [list(_touches(plan, node, serial_lists)) for node in plan.step]
 
 
 def _past(plan: p.Plan, touch: Touch) -> Touch:
@@ -86,13 +89,12 @@ def _past(plan: p.Plan, touch: Touch) -> Touch:
 
 
 def _conflict(plan: p.Plan, earlier: Iterable[Touch], later: list[Touch]) -> bool:
-    return any(
-        (before.writes or after.writes)
-        and (before.manner != after.manner or before.manner == "any")
-        and _meet(plan, before.thing, after.thing)
-        for after in later
-        for before in earlier
-    )
+    return any(apart(before, after) and _meet(plan, before.thing, after.thing) for after in later for before in earlier)
+
+
+def apart(one: Touch, other: Touch) -> bool:
+    """Whether two touches of one thing may be of two threads, and one of them writes."""
+    return (one.writes or other.writes) and (one.manner != other.manner or one.manner == "any")
 
 
 def _meet(plan: p.Plan, one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
+from snnlang.codegen.c_ahead import Ahead, ahead
 from snnlang.codegen.c_exponentials import share_exponentials
 from snnlang.codegen.c_fusion import fuse
 from snnlang.codegen.c_kernel import KernelPrinter
@@ -112,6 +113,7 @@ class _Printer:
         self.sharing: Sharing = share_out(plan)
         found = tiling(plan, self.sharing.inserts)
         self.tiling = None if found is None else tiling_text(plan, self.layout, found, tiles)
+        self.ahead = ahead(plan, self.sharing) if found is None else None
         self.functions: dict[tuple[str, tuple[k.Statement, ...], k.Domain, bool], str] = {}
         self.texts: list[str] = []
         self.wired = _wired_for(plan)
@@ -159,7 +161,11 @@ class _Printer:
             f"typedef {real} real;",
             "",
         ]
-        headers = HEADERS if self.tiling is None else (*HEADERS, "tiling.h")
+        headers = [*HEADERS]
+        if self.tiling is not None:
+            headers.append("tiling.h")
+        if self.ahead is not None:
+            headers.append("ahead.h")
         return "\n".join(lines) + "\n" + "\n".join(header(name) for name in headers)
 
     def _uses(self) -> dict[str, bool]:
@@ -413,7 +419,9 @@ class _Printer:
             lines += self.tiling.chunk("        ")
         lines += ["        const int32_t step = (int32_t)at;", "        (void)step;"]
         for position, node in enumerate(self.plan.step):
-            if position in sharing.barriers:
+            if self.ahead is not None:
+                lines += self._between(self.ahead, position)
+            elif position in sharing.barriers:
                 lines.append("        snn_wait(&m->barrier, thread, threads);")
             if self.tiling is not None and isinstance(node, p.Launch):
                 lines += self._ranged_launch(node.kernel)
@@ -426,8 +434,14 @@ class _Printer:
                 lines.append("        }")
             else:
                 lines += self._node(node, 2)
-        if sharing.before_records:
+        lasts: list[str] = []
+        if self.ahead is not None:
+            lines += self._between(self.ahead, len(self.plan.step))
+            lasts = self._last_records(self.ahead)
+        elif sharing.before_records:
             lines.append("        snn_wait(&m->barrier, thread, threads);")
+        if self.plan.recorders and self.ahead is None:
+            lines.append("        if (thread == 0) record(m, at);")
         records = self._records()
         self.texts.append(records)
         return "\n".join(
@@ -445,14 +459,58 @@ class _Printer:
                 "    model *const m = work->m;",
                 "    const int part = thread, end = thread + 1;",
                 "    (void)part, (void)end, (void)threads;",
+                "    snn_settle(&m->barrier, thread);",
                 "    for (int64_t at = work->first; at < work->first + work->count; at++) {",
                 *lines,
-                *(["        if (thread == 0) record(m, at);"] if self.plan.recorders else []),
                 "    }",
+                *lasts,
                 "}",
                 "",
             ]
         )
+
+    def _between(self, found: Ahead, position: int) -> list[str]:
+        """What stands before a node where threads run ahead of each other (see :mod:`snnlang.codegen.c_ahead`)."""
+        lines = []
+        if position == 0:
+            lines += self._expected(found)
+        if position == found.stamp + 1:
+            for name in found.depths:
+                lines.append(f"        snn_publish(&m->barrier, &m->{self.layout.lists[name]}, step, thread, threads);")
+        if position == found.look:
+            steps = self.layout.member("ahead", found.steps)
+            lines.append(f"        if (at - {steps} >= work->first) {{")
+            for name in found.depths:
+                lines.append(
+                    f"            snn_await(&m->barrier, &m->{self.layout.lists[name]}, (int32_t)(at - {steps}), thread, threads);"
+                )
+            if self.plan.recorders:
+                lines.append(f"            if (thread == 0) record(m, at - {steps});")
+            lines.append("        }")
+        return lines
+
+    def _expected(self, found: Ahead) -> list[str]:
+        """Ask for the lists of other threads that are read in this step, and for the own ones of the next: they are on another core."""
+        lines: dict[str, None] = {}
+        for name, kernel, lag in found.reads:
+            list_ = f"m->{self.layout.lists[name]}"
+            slot = f"snn_slot(step, {self.layout.lag(kernel, lag)}, {list_}.depth)"
+            lines[f"        snn_expect_list(&{list_}, {slot}, thread, threads);"] = None
+        for name in found.depths:
+            list_ = f"m->{self.layout.lists[name]}"
+            lines[f"        snn_expect_own(&{list_}, snn_slot(step, -1, {list_}.depth), thread, threads);"] = None
+        return list(lines)
+
+    def _last_records(self, found: Ahead) -> list[str]:
+        """Of the last steps nothing was recorded yet, since others might not have been there."""
+        if not self.plan.recorders:
+            return []
+        steps = self.layout.member("ahead", found.steps)
+        return [
+            "    snn_wait(&m->barrier, thread, threads);",
+            "    const int64_t last = work->first + work->count;",
+            f"    for (int64_t at = snn_greater(work->first, last - {steps}); thread == 0 && at < last; at++) record(m, at);",
+        ]
 
     def _run(self) -> str:
         return f"""/* Run the steps from first on; their number, or -1 when the system refused a thread, -2 when there was no memory for
@@ -570,6 +628,8 @@ int64_t {self.prefix}_run(model *const m, const int64_t first, const int64_t cou
             )
         for name, events in plan.lists.items():
             depth = layout.member(f"{name}_depth", events.depth)
+            if self.ahead is not None and name in self.ahead.depths:
+                depth = f"threads > 1 ? {layout.member(f'{name}_depth_of_threads', self.ahead.depths[name])} : {depth}"
             size = layout.size(events.size, events.owner or name)
             body.append(f"    if (!snn_make_list(&m->{layout.lists[name]}, {size}, {depth}, threads)) return 0;")
         for name in layout.tables:

@@ -856,6 +856,10 @@ static SNN_COLD int snn_wire(snn_rows *rows, const snn_wiring *how, int threads)
     if (made) made = SNN_WITH_GIVEN && how->pattern == SNN_GIVEN ? snn_wire_given(rows, how) : snn_wire_builder(&b);
     free(b.row_at), free(b.column_at), free(b.room), free(b.cursor), free(b.chosen), free(b.taken);
     if (!made) snn_unwire(rows);
+    rows->bounds = rows->row_start;
+    const int ranged = how->pre_part == NULL && how->pattern != SNN_GIVEN && how->pattern != SNN_WINDOW;
+    rows->pre_first = ranged ? how->pre_first : 0;
+    rows->pre_last = ranged ? how->pre_first + how->rows : how->pre_size;
     return made;
 }
 
@@ -872,6 +876,7 @@ static void snn_split_work(void *context, int thread, int threads)
     const int64_t last = rows->pre_size * (thread + 1) / threads;
     for (int64_t pre = rows->pre_size * thread / threads; pre < last; pre++) {
         int64_t from = rows->row_start[pre];
+        rows->split[pre * rows->threads] = from;
         for (int part = 1; part < rows->threads; part++) {
             const int64_t post = snn_share(rows->post_size, part, rows->threads);
             int64_t high = rows->row_start[pre + 1];
@@ -880,7 +885,7 @@ static void snn_split_work(void *context, int thread, int threads)
                 if (snn_post(rows, middle) < post) from = middle + 1;
                 else high = middle;
             }
-            rows->split[(part - 1) * rows->pre_size + pre] = from;
+            rows->split[pre * rows->threads + part] = from;
         }
     }
 }
@@ -890,12 +895,14 @@ static SNN_COLD int snn_wire_splits(snn_rows *rows, int threads)
 {
     snn_view view = {rows, threads, 0};
     free(rows->split);
-    rows->split = NULL, rows->threads = 1;
+    rows->split = NULL, rows->threads = 1, rows->bounds = rows->row_start;
     if (threads <= 1) return 1;
-    rows->split = snn_allocate((threads - 1) * rows->pre_size * (int64_t)sizeof *rows->split);
+    rows->split = snn_allocate((threads * rows->pre_size + 1) * (int64_t)sizeof *rows->split);
     if (rows->split == NULL) return 0;
     rows->threads = threads;
     snn_side_by_side(snn_split_work, &view, threads);
+    rows->split[threads * rows->pre_size] = rows->count;
+    rows->bounds = rows->split;
     return 1;
 }
 

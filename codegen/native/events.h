@@ -257,7 +257,7 @@ static SNN_COLD int64_t snn_rows_bytes(const snn_rows *rows)
     if (rows->shared != NULL) bytes += rows->count * (int64_t)sizeof(int32_t);
     if (rows->pre != NULL) bytes += rows->count * (int64_t)sizeof(int32_t);
     if (rows->column_start != NULL) bytes += (rows->post_size + 1) * (int64_t)sizeof(int64_t) + 2 * rows->count * (int64_t)sizeof(int32_t);
-    if (rows->split != NULL) bytes += (rows->threads - 1) * rows->pre_size * (int64_t)sizeof(int64_t);
+    if (rows->split != NULL) bytes += (rows->threads * rows->pre_size + 1) * (int64_t)sizeof(int64_t);
     return bytes;
 }
 

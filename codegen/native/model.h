@@ -78,10 +78,11 @@ typedef struct snn_given {
 #define SNN_HUGE_PAGES 1
 #endif
 
-/* Zeroed memory at the start of a cache line; large pieces on large pages, where the system has them. NULL when there is none. */
+/* Zeroed memory at the start of a cache line; larger pieces at that of a page, and large ones on large pages, where the system has them.
+ * NULL when there is none. */
 static SNN_COLD void *snn_allocate(int64_t bytes)
 {
-    const size_t line = bytes >= (1 << 21) ? (size_t)1 << 21 : 64;
+    const size_t line = bytes >= (1 << 21) ? (size_t)1 << 21 : bytes >= (1 << 15) ? 4096 : 64;
     const size_t size = ((size_t)(bytes > 0 ? bytes : 1) + 63) / 64 * 64;
     void *memory = NULL;
 #if defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 200112L
@@ -97,13 +98,14 @@ static SNN_COLD void *snn_allocate(int64_t bytes)
     return memory;
 }
 
-/* The share of n neurons that a thread owns: from snn_share(n, thread, threads) to snn_share(n, thread + 1, threads). */
+/* The share of n neurons that a thread owns: from snn_share(n, thread, threads) to snn_share(n, thread + 1, threads). Where shares are
+ * large they end where a page of floats ends: a processor that fetches ahead of itself stops there, and takes no lines from another's share. */
 static inline int64_t snn_share(int64_t n, int thread, int threads)
 {
     if (thread <= 0) return 0;
     if (thread >= threads) return n;
-    const int64_t lines = (n + 63) / 64;
-    const int64_t start = lines * thread / threads * 64;
+    const int64_t unit = n >= 8192 * (int64_t)threads ? 1024 : 64;
+    const int64_t start = (n + unit - 1) / unit * thread / threads * unit;
     return start < n ? start : n;
 }
 
@@ -115,6 +117,7 @@ typedef struct snn_rows {
     int64_t pre_size, post_size, count;
     int64_t post_bytes;      /* 2 or 4 */
     int64_t *row_start;      /* (pre_size + 1) */
+    int64_t pre_first, pre_last; /* all rows before the one and from the other on are empty */
     void *post;              /* (count) */
     int32_t *shared;         /* (count), or NULL */
     int32_t *pre;            /* (count): the pre neuron of every synapse */
@@ -122,15 +125,14 @@ typedef struct snn_rows {
     int32_t *column_synapse; /* (count): synapses by post neuron, within one by ascending pre */
     int32_t *column_pre;     /* (count): their pre neurons */
     int threads;
-    int64_t *split; /* ((threads - 1) * pre_size): first synapse of the row that ends on a neuron of thread 1, 2, ... */
+    int64_t *split;        /* (pre_size * threads + 1): first synapse of the row that ends on a neuron of thread 0, 1, ...; NULL for one thread */
+    const int64_t *bounds; /* split, or row_start for one thread */
 } snn_rows;
 
 /* Where a thread's part of a row begins; thread = threads gives its end. */
 static inline int64_t snn_row(const snn_rows *rows, int64_t pre, int thread)
 {
-    if (thread == 0) return rows->row_start[pre];
-    if (thread >= rows->threads) return rows->row_start[pre + 1];
-    return rows->split[(int64_t)(thread - 1) * rows->pre_size + pre];
+    return rows->bounds[pre * rows->threads + thread];
 }
 
 /* A row comes soon: where the one before it ends no processor guesses, and would not ask for this one's memory until it got there. */
@@ -165,7 +167,8 @@ typedef struct snn_list {
     int64_t size, depth;
     int threads;
     int32_t *items;  /* (depth, size) */
-    int32_t *counts; /* (depth, threads), each on a cache line of its own: threads that write one line wait for each other */
+    int32_t *counts; /* (depth, threads), each on a cache line of its own: threads that write one line wait for each other. Beside it
+                        the step that wrote it, and one, where threads run ahead of each other (ahead.h) */
 } snn_list;
 
 static inline int64_t snn_slot(int64_t step, int64_t lag, int64_t depth)

@@ -18,10 +18,11 @@
 #define SNN_MOST_THREADS 256
 #define SNN_SPINS 2000
 
-/* Each thread has a cache line that it alone writes: how often it came. One line travels from one core to another where a common counter
- * would travel back and forth. */
+/* Each thread has a cache line that it alone writes: how often it came, and on which core it was seen last. One line travels from one core to
+ * another where a common counter would travel back and forth. */
 typedef struct snn_arrivals {
     _Alignas(64) atomic_uint count;
+    atomic_int core; /* and one; 0: not known */
 } snn_arrivals;
 
 typedef struct snn_barrier {
@@ -30,6 +31,49 @@ typedef struct snn_barrier {
     pthread_mutex_t lock;
     pthread_cond_t turned;
 } snn_barrier;
+
+/* A new thread begins where the one that made it runs, and one that slept wakes where the one that woke it runs; a scheduler may take a tenth
+ * of a second to part two that hardly ever sleep. So they part by themselves, and may be moved from there as before. */
+#if defined(__linux__) && defined(CPU_SETSIZE)
+static int snn_here(void) { return sched_getcpu(); }
+
+/* Go to the core that comes so many after another one, of those that this thread may use. */
+static void snn_spread(int steps, int core)
+{
+    cpu_set_t allowed, one;
+    if (core < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    const int count = CPU_COUNT(&allowed);
+    if (count < 2 || steps % count == 0) return;
+    int place = core % CPU_SETSIZE;
+    for (int step = steps % count; step > 0;) {
+        place = (place + 1) % CPU_SETSIZE;
+        if (CPU_ISSET(place, &allowed)) step--;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(place, &one);
+    if (sched_setaffinity(0, sizeof one, &one) == 0) (void)sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+static int snn_here(void) { return -1; }
+static void snn_spread(int steps, int core) { (void)steps, (void)core; }
+#endif
+
+static inline void snn_settle(snn_barrier *barrier, int thread)
+{
+    atomic_store_explicit(&barrier->of[thread].core, snn_here() + 1, memory_order_relaxed);
+}
+
+/* Leave a core on which another thread of the team was seen. */
+static inline void snn_part_ways(snn_barrier *barrier, int thread, int threads)
+{
+    const int here = snn_here();
+    int steps = 0;
+    for (int of = 0; here >= 0 && of < threads; of++)
+        if (of != thread && atomic_load_explicit(&barrier->of[of].core, memory_order_relaxed) == here + 1)
+            steps = thread > of ? thread - of : thread - of + threads;
+    if (steps > 0) snn_spread(steps, here);
+    snn_settle(barrier, thread);
+}
 
 static inline int snn_make_barrier(snn_barrier *barrier)
 {
@@ -43,36 +87,60 @@ static inline int snn_all_came(snn_barrier *barrier, int threads, unsigned count
     return 1;
 }
 
-/* A step lasts microseconds, so the wait spins. After some microseconds another program must have the core of the thread that all wait
+/* A step lasts microseconds, so a wait spins. After some microseconds another program must have the core of the thread that all wait
  * for: then sleeping lets it come back. Who comes does not wait until everybody knows before it looks for sleepers, which would cost a part of
  * every step; so it may miss one that falls asleep in this moment, who wakes by itself. */
+static inline void snn_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static inline void snn_rouse(snn_barrier *barrier)
+{
+    if (atomic_load_explicit(&barrier->asleep, memory_order_relaxed) == 0) return;
+    pthread_mutex_lock(&barrier->lock);
+    pthread_cond_broadcast(&barrier->turned);
+    pthread_mutex_unlock(&barrier->lock);
+}
+
+static inline void snn_fall_asleep(snn_barrier *barrier)
+{
+    pthread_mutex_lock(&barrier->lock);
+    atomic_fetch_add(&barrier->asleep, 1);
+}
+
+static inline void snn_sleep(snn_barrier *barrier)
+{
+    struct timespec until;
+    timespec_get(&until, TIME_UTC);
+    until.tv_nsec += 500000;
+    if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
+    pthread_cond_timedwait(&barrier->turned, &barrier->lock, &until);
+}
+
+static inline void snn_wake_up(snn_barrier *barrier, int thread, int threads)
+{
+    atomic_fetch_sub(&barrier->asleep, 1);
+    pthread_mutex_unlock(&barrier->lock);
+    snn_part_ways(barrier, thread, threads);
+}
+
+/* All meet. */
 static inline void snn_wait(snn_barrier *barrier, int thread, int threads)
 {
     if (threads == 1) return;
     const unsigned count = atomic_load_explicit(&barrier->of[thread].count, memory_order_relaxed) + 1;
     atomic_store_explicit(&barrier->of[thread].count, count, memory_order_release);
-    if (atomic_load_explicit(&barrier->asleep, memory_order_relaxed) > 0) {
-        pthread_mutex_lock(&barrier->lock);
-        pthread_cond_broadcast(&barrier->turned);
-        pthread_mutex_unlock(&barrier->lock);
-    }
+    snn_rouse(barrier);
     for (int turn = 0; turn < SNN_SPINS; turn++) {
         if (snn_all_came(barrier, threads, count)) return;
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#endif
+        snn_pause();
     }
-    pthread_mutex_lock(&barrier->lock);
-    atomic_fetch_add(&barrier->asleep, 1);
-    while (!snn_all_came(barrier, threads, count)) {
-        struct timespec until;
-        timespec_get(&until, TIME_UTC);
-        until.tv_nsec += 500000;
-        if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
-        pthread_cond_timedwait(&barrier->turned, &barrier->lock, &until);
-    }
-    atomic_fetch_sub(&barrier->asleep, 1);
-    pthread_mutex_unlock(&barrier->lock);
+    snn_fall_asleep(barrier);
+    while (!snn_all_came(barrier, threads, count)) snn_sleep(barrier);
+    snn_wake_up(barrier, thread, threads);
 }
 
 typedef void (*snn_work)(void *context, int thread, int threads);
@@ -84,32 +152,6 @@ typedef struct snn_worker {
     int core;         /* where thread 0 was */
     atomic_int *gate; /* 0: wait, 1: work, -1: go home */
 } snn_worker;
-
-/* A new thread begins where the one that made it runs, and a scheduler may take milliseconds to part two that never sleep. So it goes to
- * another core by itself, and may be moved from there as before. */
-#if defined(__linux__) && defined(CPU_SETSIZE)
-static int snn_here(void) { return sched_getcpu(); }
-
-static void snn_spread(int thread, int core)
-{
-    cpu_set_t allowed, one;
-    if (core < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    const int count = CPU_COUNT(&allowed);
-    if (count < 2) return;
-    int place = core % CPU_SETSIZE;
-    for (int step = thread % count; step > 0;) {
-        place = (place + 1) % CPU_SETSIZE;
-        if (CPU_ISSET(place, &allowed)) step--;
-    }
-    if (!CPU_ISSET(place, &allowed)) return;
-    CPU_ZERO(&one);
-    CPU_SET(place, &one);
-    if (sched_setaffinity(0, sizeof one, &one) == 0) (void)sched_setaffinity(0, sizeof allowed, &allowed);
-}
-#else
-static int snn_here(void) { return -1; }
-static void snn_spread(int thread, int core) { (void)thread, (void)core; }
-#endif
 
 static void *snn_worker_main(void *given)
 {
@@ -154,6 +196,7 @@ typedef struct snn_barrier {
 typedef void (*snn_work)(void *context, int thread, int threads);
 
 static inline int snn_make_barrier(snn_barrier *barrier) { return (void)barrier, 1; }
+static inline void snn_settle(snn_barrier *barrier, int thread) { (void)barrier, (void)thread; }
 static inline void snn_wait(snn_barrier *barrier, int thread, int threads) { (void)barrier, (void)thread, (void)threads; }
 static inline int snn_together(snn_work work, void *context, int threads)
 {

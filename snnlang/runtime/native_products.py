@@ -60,11 +60,14 @@ typedef {real} real;
 """
 #: The texts of each library: lists of rows alone, with all that works on images, or with cycles of populations.
 _PARTS = {
-    "rows": ("vectors.h", "rows.h"),
-    "images": ("vectors.h", "rows.h", "convolution.h", "pools.h"),
+    "rows": ("vectors.h", "rows.h", "groups.h"),
+    "images": ("vectors.h", "rows.h", "groups.h", "convolution.h", "pools.h"),
     "cycles": ("vectors.h", "rows.h", "matrices.h", "cycles.h"),
 }
-_COUNTS = ("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list")
+_COUNTS = (
+    *("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list"),
+    *("snn_groups_begins", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room"),
+)
 
 
 class _Reach(ctypes.Structure):

@@ -1,0 +1,251 @@
+/* Products with a matrix that is zero in many places, in groups of four of its rows: a term is left out where all four are zero, and else
+ * four rows meet a panel of columns with all sums in registers (the register tile of Goto & van de Geijn 2008). Images and spikes of
+ * neighbours are zero together, so that groups of like rows leave out most of what their rows would. Every sum is made in the order of
+ * its terms, and what is left out adds exact zeros: no bit depends on the grouping or on how groups are shared out among threads. */
+
+#define GROUP 4 /* rows; quarters() counts on it */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define PANEL 5 /* vectors of columns: with the rows, 20 sums, 5 vectors, 1 number of 32 registers */
+#elif defined(__AVX__)
+#define PANEL 3 /* 12, 3 and 1 of 16 */
+#else
+#define PANEL 2 /* 8, 2 and what a product needs before it is added */
+#endif
+#define TERMS 1024 /* of a pass: they are counted in 16 bits, and a panel of so many stays in the second-level cache */
+#define LIKE 32    /* rows among which the likest is looked for */
+
+/* A bit for each of 64 numbers: is it something else than 0? */
+static uint64_t active_bits(const real *x, int64_t count)
+{
+    uint8_t active[64];
+    if (count >= 64) {
+        #pragma omp simd
+        for (int64_t j = 0; j < 64; j++) active[j] = x[j] != 0;
+    } else
+        for (int64_t j = 0; j < 64; j++) active[j] = j < count && x[j] != 0;
+    uint64_t bits = 0;
+    for (int64_t j = 0; j < 8; j++) {
+        uint64_t word;
+        memcpy(&word, active + 8*j, sizeof word);
+        bits |= (word*UINT64_C(0x0102040810204080) >> 56) << 8*j; /* the lowest bits of eight bytes, side by side */
+    }
+    return bits;
+}
+
+static int64_t different(const uint64_t *one, const uint64_t *other, int64_t words)
+{
+    int64_t n = 0;
+    #pragma omp simd reduction(+ : n)
+    for (int64_t w = 0; w < words; w++) n += __builtin_popcountll(one[w] ^ other[w]);
+    return n;
+}
+
+/* Rows with equal bits one after the other, else in their order; `next` and `last` are room for two numbers a row. */
+static void equals_together(const uint64_t *bits, int64_t rows, int64_t words, int32_t *order, int32_t *next, int32_t *last)
+{
+    int64_t size = 1, n = 0;
+    while (size*2 <= rows) size *= 2;
+    for (int64_t i = 0; i < size; i++) last[i] = -1; /* of the rows that begin with this hash, the one that was seen last */
+    for (int64_t r = rows - 1; r >= 0; r--) {
+        uint64_t hash = 0;
+        for (int64_t w = 0; w < words; w++) hash = (hash ^ bits[r*words + w])*UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 29;
+        int32_t *const place = last + (hash >> 40)%(uint64_t)size;
+        next[r] = *place;
+        *place = (int32_t)r;
+    }
+    /* next[r] is the next row of the same place in the table: mostly the next equal one */
+    for (int64_t r = 0; r < rows; r++) {
+        if (next[r] == -2) continue;
+        for (int32_t i = (int32_t)r; i >= 0;) {
+            const int32_t after = next[i];
+            order[n++] = i;
+            next[i] = -2;
+            i = after;
+        }
+    }
+}
+
+/* An order in which each four rows from the first on are alike: to a first one come those of the next LIKE that differ least from it. */
+static void like_together(const uint64_t *bits, int64_t rows, int64_t words, int32_t *order)
+{
+    uint64_t all[words];
+    for (int64_t g = 0; g < rows; g += GROUP) {
+        memcpy(all, bits + order[g]*words, (size_t)words*sizeof *all);
+        for (int64_t q = g + 1; q < g + GROUP && q < rows; q++) {
+            const int64_t end = rows - q < LIKE ? rows : q + LIKE;
+            int64_t least = INT64_MAX, at = q;
+            for (int64_t c = q; c < end && least > 0; c++) {
+                const int64_t n = different(all, bits + order[c]*words, words);
+                if (n < least) least = n, at = c;
+            }
+            const int32_t chosen = order[at];
+            order[at] = order[q];
+            order[q] = chosen;
+            for (int64_t w = 0; w < words; w++) all[w] |= bits[chosen*words + w];
+        }
+    }
+}
+
+/* Numbers that a list of groups is told where to begin: one for each pass and group, and the end. */
+int64_t snn_groups_begins(int64_t rows, int64_t terms)
+{
+    return (rows + GROUP - 1)/GROUP*((terms + TERMS - 1)/TERMS) + 1;
+}
+
+/* Groups of the rows of `a` (rows, terms): `order` says which rows, `list` the terms of each group, counted from the first of the pass.
+ * `bits` has room for a bit for each number, rows in whole words; `room` for two numbers a row. Returns how many terms there are. */
+int64_t snn_groups_of_rows(const real *a, int64_t rows, int64_t terms, uint64_t *bits, int32_t *room, int32_t *order, int64_t *begin,
+                           uint16_t *list)
+{
+    const int64_t words = (terms + 63)/64;
+    int64_t n = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t w = 0; w < words; w++) bits[r*words + w] = active_bits(a + r*terms + w*64, terms - w*64);
+    equals_together(bits, rows, words, order, room, room + rows);
+    like_together(bits, rows, words, order);
+    for (int64_t first = 0; first < words; first += TERMS/64)
+        for (int64_t g = 0; g < rows; g += GROUP) {
+            *begin++ = n;
+            for (int64_t w = first; w < words && w < first + TERMS/64; w++) {
+                uint64_t all = 0;
+                for (int64_t q = g; q < g + GROUP && q < rows; q++) all |= bits[order[q]*words + w];
+                for (; all != 0; all &= all - 1) list[n++] = (uint16_t)((w - first)*64 + __builtin_ctzll(all));
+            }
+        }
+    *begin = n;
+    return n;
+}
+
+/* The same of columns: groups of neighbours among the columns of `a` (terms, rows), as they come. */
+int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_t *begin, uint16_t *list)
+{
+    int64_t n = 0;
+    for (int64_t first = 0; first < terms; first += TERMS) {
+        const int64_t count = terms - first < TERMS ? terms - first : TERMS;
+        for (int64_t at = 0; at < rows; at += 64) { /* sixteen groups */
+            const int64_t many = ((rows - at < 64 ? rows - at : 64) + GROUP - 1)/GROUP;
+            uint16_t found[64/GROUP][TERMS + 1];
+            int64_t length[64/GROUP] = {0};
+            for (int64_t k = 0; k < count; k++) {
+                uint64_t any = active_bits(a + (first + k)*rows + at, rows - at);
+                any |= any >> 1;
+                any |= any >> 2; /* bit 4g: is one of the four not 0? */
+                for (int64_t g = 0; g < many; g++) {
+                    found[g][length[g]] = (uint16_t)k;
+                    length[g] += any >> GROUP*g & 1;
+                }
+            }
+            for (int64_t g = 0; g < many; g++) {
+                *begin++ = n;
+                memcpy(list + n, found[g], (size_t)length[g]*sizeof *list);
+                n += length[g];
+            }
+        }
+    }
+    *begin = n;
+    return n;
+}
+
+/* sums (GROUP, N vectors) = the listed terms of four rows times N vectors of b; terms of a row are `along` apart, rows of b `step`. */
+#define TILE_OF_GROUP(N)                                                                                                                 \
+    static void group_##N(const uint16_t *list, int64_t count, const real *const *a, int64_t along, const real *b, int64_t step,         \
+                          vec (*sums)[PANEL])                                                                                            \
+    {                                                                                                                                    \
+        const real *const a0 = a[0], *const a1 = a[1], *const a2 = a[2], *const a3 = a[3];                                               \
+        vec s[GROUP][N];                                                                                                                 \
+        _Pragma("GCC unroll 4") for (int i = 0; i < GROUP; i++)                                                                          \
+            _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) s[i][j] = (vec){0};                                                      \
+        for (int64_t n = 0; n < count; n++) {                                                                                            \
+            const int64_t k = list[n];                                                                                                   \
+            const real *const row = b + k*step;                                                                                          \
+            const real u[GROUP] = {a0[k*along], a1[k*along], a2[k*along], a3[k*along]};                                                  \
+            vec v[N];                                                                                                                    \
+            _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) v[j] = *(const vec_any *)(row + j*WIDTH);                                \
+            _Pragma("GCC unroll 4") for (int i = 0; i < GROUP; i++)                                                                      \
+                _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) s[i][j] += u[i]*v[j];                                                \
+        }                                                                                                                                \
+        _Pragma("GCC unroll 4") for (int i = 0; i < GROUP; i++)                                                                          \
+            _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) sums[i][j] = s[i][j];                                                    \
+    }
+TILE_OF_GROUP(1)
+TILE_OF_GROUP(2)
+#if PANEL > 2
+TILE_OF_GROUP(3)
+#endif
+#if PANEL > 3
+TILE_OF_GROUP(4)
+TILE_OF_GROUP(5)
+#endif
+
+static void tile_of_group(int64_t vectors, const uint16_t *list, int64_t count, const real *const *a, int64_t along, const real *b,
+                          int64_t step, vec (*sums)[PANEL])
+{
+    switch (vectors) {
+    case 1: group_1(list, count, a, along, b, step, sums); break;
+    case 2: group_2(list, count, a, along, b, step, sums); break;
+#if PANEL > 2
+    case 3: group_3(list, count, a, along, b, step, sums); break;
+#endif
+#if PANEL > 3
+    case 4: group_4(list, count, a, along, b, step, sums); break;
+    case 5: group_5(list, count, a, along, b, step, sums); break;
+#endif
+    }
+}
+
+/* Columns from `at` on of a row of sums: to `out`, times `factor`. */
+static void leave_sums(const vec *sums, int64_t count, real *out, real factor, int64_t add)
+{
+    int64_t j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) {
+        vec_any *const place = (vec_any *)(out + j);
+        if (add) *place += factor*sums[j/WIDTH];
+        else *place = factor*sums[j/WIDTH];
+    }
+    for (; j < count; j++) {
+        const real made = factor*sums[j/WIDTH][j%WIDTH];
+        out[j] = add ? out[j] + made : made;
+    }
+}
+
+/* Numbers of working memory of snn_groups_product. */
+int64_t snn_groups_room(int64_t terms) { return (terms < TERMS ? terms : TERMS)*PANEL*WIDTH; }
+
+/* out (rows, columns) (+)= factor a b for groups first .. last - 1. Row r of `a` begins at r*down and its terms are `along` apart; `order`
+ * says which rows the groups have, NULL: as they come; b is (terms, columns). */
+void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows, int64_t terms, const int32_t *order, const int64_t *begin,
+                        const uint16_t *list, const real *b, int64_t columns, real *out, int64_t first, int64_t last, real factor,
+                        int64_t add, real *room)
+{
+    const int64_t groups = (rows + GROUP - 1)/GROUP, vectors = (columns + WIDTH - 1)/WIDTH, panels = (vectors + PANEL - 1)/PANEL;
+    /* rows that lie a power of two apart meet in few lines of a cache */
+    const int64_t crowded = columns*(int64_t)sizeof(real)%1024 == 0;
+    for (int64_t start = 0; start < terms; start += TERMS, begin += groups, add = 1)
+        for (int64_t p = 0; p < panels; p++) {
+            const int64_t many = vectors*(p + 1)/panels - vectors*p/panels, at = vectors*p/panels*WIDTH, wide = many*WIDTH;
+            const int64_t count = columns - at < wide ? columns - at : wide, pass = terms - start < TERMS ? terms - start : TERMS;
+            const real *from = b + start*columns + at;
+            int64_t step = columns;
+            if (count < wide || crowded) { /* a copy; columns that are not there are 0 */
+                for (int64_t k = 0; k < pass; k++) {
+                    memcpy(room + k*wide, from + k*columns, (size_t)count*sizeof(real));
+                    for (int64_t j = count; j < wide; j++) room[k*wide + j] = 0;
+                }
+                from = room;
+                step = wide;
+            }
+            for (int64_t g = first; g < last; g++) {
+                int64_t row[GROUP]; /* where there are fewer than four, the last one again */
+                const real *terms_of[GROUP];
+                for (int64_t i = 0; i < GROUP; i++) {
+                    const int64_t n = g*GROUP + i < rows ? g*GROUP + i : rows - 1;
+                    row[i] = order != NULL ? order[n] : n;
+                    terms_of[i] = a + row[i]*down + start*along;
+                }
+                vec sums[GROUP][PANEL];
+                tile_of_group(many, list + begin[g], begin[g + 1] - begin[g], terms_of, along, from, step, sums);
+                for (int64_t i = 0; i < GROUP && g*GROUP + i < rows; i++)
+                    leave_sums(sums[i], count, out + row[i]*columns + at, factor, add);
+            }
+        }
+}

@@ -3,7 +3,7 @@
  * neighbours are zero together, so that groups of like rows leave out most of what their rows would. Every sum is made in the order of
  * its terms, and what is left out adds exact zeros: no bit depends on the grouping or on how groups are shared out among threads. */
 
-#define GROUP 4 /* rows; quarters() counts on it */
+#define GROUP 4 /* rows; any_of_four() and tiles count on it */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define PANEL 5 /* vectors of columns: with the rows, 20 sums, 5 vectors, 1 number of 32 registers */
 #elif defined(__AVX__)
@@ -12,6 +12,8 @@
 #define PANEL 2 /* 8, 2 and what a product needs before it is added */
 #endif
 #define TERMS 1024 /* of a pass: they are counted in 16 bits, and a panel of so many stays in the second-level cache */
+#define TOGETHER 8 /* panels at most that a group meets one after the other */
+#define SEEN 8     /* groups after which it is known whether they are worth making */
 #define LIKE 32    /* rows among which the likest is looked for */
 
 /* A bit for each of 64 numbers: is it something else than 0? */
@@ -30,6 +32,14 @@ static uint64_t active_bits(const real *x, int64_t count)
         bits |= (word*UINT64_C(0x0102040810204080) >> 56) << 8*j; /* the lowest bits of eight bytes, side by side */
     }
     return bits;
+}
+
+/* Bit 4g: is one of the bits 4g .. 4g + 3 set? */
+static inline uint64_t any_of_four(uint64_t bits)
+{
+    bits |= bits >> 1;
+    bits |= bits >> 2;
+    return bits & UINT64_C(0x1111111111111111);
 }
 
 static int64_t different(const uint64_t *one, const uint64_t *other, int64_t words)
@@ -65,11 +75,14 @@ static void equals_together(const uint64_t *bits, int64_t rows, int64_t words, i
     }
 }
 
-/* An order in which each four rows from the first on are alike: to a first one come those of the next LIKE that differ least from it. */
-static void like_together(const uint64_t *bits, int64_t rows, int64_t words, int32_t *order)
+/* An order in which each four rows from the first on are alike: to a first one come those of the next LIKE that differ least from it.
+ * 0: the first SEEN groups need more than `most` terms each, and it is given up. */
+static int like_together(const uint64_t *bits, int64_t rows, int64_t words, int32_t *order, double most)
 {
     uint64_t all[words];
+    int64_t needed = 0;
     for (int64_t g = 0; g < rows; g += GROUP) {
+        if (g == SEEN*GROUP && (double)needed > most*SEEN) return 0;
         memcpy(all, bits + order[g]*words, (size_t)words*sizeof *all);
         for (int64_t q = g + 1; q < g + GROUP && q < rows; q++) {
             const int64_t end = rows - q < LIKE ? rows : q + LIKE;
@@ -83,30 +96,33 @@ static void like_together(const uint64_t *bits, int64_t rows, int64_t words, int
             order[q] = chosen;
             for (int64_t w = 0; w < words; w++) all[w] |= bits[chosen*words + w];
         }
+        for (int64_t w = 0; w < words && g < SEEN*GROUP; w++) needed += __builtin_popcountll(all[w]);
     }
+    return 1;
 }
 
 /* Numbers that a list of groups is told where to begin: one for each pass and group, and the end. */
-int64_t snn_groups_begins(int64_t rows, int64_t terms)
+int64_t snn_groups_begins(int64_t rows, int64_t terms, int64_t span)
 {
-    return (rows + GROUP - 1)/GROUP*((terms + TERMS - 1)/TERMS) + 1;
+    return (rows + GROUP - 1)/GROUP*((terms + span - 1)/span) + 1;
 }
 
-/* Groups of the rows of `a` (rows, terms): `order` says which rows, `list` the terms of each group, counted from the first of the pass.
- * `bits` has room for a bit for each number, rows in whole words; `room` for two numbers a row. Returns how many terms there are. */
-int64_t snn_groups_of_rows(const real *a, int64_t rows, int64_t terms, uint64_t *bits, int32_t *room, int32_t *order, int64_t *begin,
-                           uint16_t *list)
+/* Groups of the rows of `a` (rows, terms): `order` says which rows, `list` the terms of each group in passes of `span` (a multiple of 64),
+ * counted from the first of the pass. `bits` has room for a bit for each number, rows in whole words; `room` for two numbers a row. Returns
+ * how many terms there are; -1, and no lists, where the first groups need more than a part `most` of theirs. */
+int64_t snn_groups_of_rows(const real *a, int64_t rows, int64_t terms, int64_t span, real most, uint64_t *bits, int32_t *room,
+                           int32_t *order, int64_t *begin, uint16_t *list)
 {
     const int64_t words = (terms + 63)/64;
     int64_t n = 0;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t w = 0; w < words; w++) bits[r*words + w] = active_bits(a + r*terms + w*64, terms - w*64);
     equals_together(bits, rows, words, order, room, room + rows);
-    like_together(bits, rows, words, order);
-    for (int64_t first = 0; first < words; first += TERMS/64)
+    if (!like_together(bits, rows, words, order, (double)most*(double)terms)) return -1;
+    for (int64_t first = 0; first < words; first += span/64)
         for (int64_t g = 0; g < rows; g += GROUP) {
             *begin++ = n;
-            for (int64_t w = first; w < words && w < first + TERMS/64; w++) {
+            for (int64_t w = first; w < words && w < first + span/64; w++) {
                 uint64_t all = 0;
                 for (int64_t q = g; q < g + GROUP && q < rows; q++) all |= bits[order[q]*words + w];
                 for (; all != 0; all &= all - 1) list[n++] = (uint16_t)((w - first)*64 + __builtin_ctzll(all));
@@ -116,20 +132,30 @@ int64_t snn_groups_of_rows(const real *a, int64_t rows, int64_t terms, uint64_t 
     return n;
 }
 
+/* The part of terms that groups of neighbouring columns of `a` (terms, rows) need, in each `every`-th row of it. */
+double snn_groups_look(const real *a, int64_t terms, int64_t rows, int64_t every)
+{
+    int64_t needed = 0, all = 0;
+    for (int64_t k = 0; k < terms; k += every)
+        for (int64_t at = 0; at < rows; at += 64) {
+            needed += __builtin_popcountll(any_of_four(active_bits(a + k*rows + at, rows - at)));
+            all += ((rows - at < 64 ? rows - at : 64) + GROUP - 1)/GROUP;
+        }
+    return all > 0 ? (double)needed/(double)all : 0;
+}
+
 /* The same of columns: groups of neighbours among the columns of `a` (terms, rows), as they come. */
-int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_t *begin, uint16_t *list)
+int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_t span, int64_t *begin, uint16_t *list)
 {
     int64_t n = 0;
-    for (int64_t first = 0; first < terms; first += TERMS) {
-        const int64_t count = terms - first < TERMS ? terms - first : TERMS;
+    for (int64_t first = 0; first < terms; first += span) {
+        const int64_t count = terms - first < span ? terms - first : span;
         for (int64_t at = 0; at < rows; at += 64) { /* sixteen groups */
             const int64_t many = ((rows - at < 64 ? rows - at : 64) + GROUP - 1)/GROUP;
             uint16_t found[64/GROUP][TERMS + 1];
             int64_t length[64/GROUP] = {0};
             for (int64_t k = 0; k < count; k++) {
-                uint64_t any = active_bits(a + (first + k)*rows + at, rows - at);
-                any |= any >> 1;
-                any |= any >> 2; /* bit 4g: is one of the four not 0? */
+                const uint64_t any = any_of_four(active_bits(a + (first + k)*rows + at, rows - at));
                 for (int64_t g = 0; g < many; g++) {
                     found[g][length[g]] = (uint16_t)k;
                     length[g] += any >> GROUP*g & 1;
@@ -208,32 +234,58 @@ static void leave_sums(const vec *sums, int64_t count, real *out, real factor, i
     }
 }
 
-/* Numbers of working memory of snn_groups_product. */
-int64_t snn_groups_room(int64_t terms) { return (terms < TERMS ? terms : TERMS)*PANEL*WIDTH; }
+/* Columns of b that stand in registers together. */
+typedef struct panel {
+    const real *from;                  /* where they begin, in b or in a copy */
+    int64_t step, vectors, at, count;  /* numbers to the next row, how wide they are, the first of them, how many there are */
+} panel;
+
+/* Panel `number` of `panels`. Where there are fewer columns than vectors have, and where `copied`, `room` has a copy. */
+static panel panel_of(const real *b, int64_t terms, int64_t columns, int64_t number, int64_t panels, int64_t copied, real *room)
+{
+    const int64_t vectors = (columns + WIDTH - 1)/WIDTH, before = vectors*number/panels;
+    panel p = {b + before*WIDTH, columns, vectors*(number + 1)/panels - before, before*WIDTH, 0};
+    const int64_t wide = p.vectors*WIDTH;
+    p.count = columns - p.at < wide ? columns - p.at : wide;
+    if (p.count == wide && !copied) return p;
+    for (int64_t k = 0; k < terms; k++) {
+        memcpy(room + k*wide, p.from + k*columns, (size_t)p.count*sizeof(real));
+        for (int64_t j = p.count; j < wide; j++) room[k*wide + j] = 0;
+    }
+    p.from = room;
+    p.step = wide;
+    return p;
+}
+
+/* Bytes of a vector: what a term costs depends on it. */
+int64_t snn_vector(void) { return VECTOR; }
+
+/* Panels that a group meets one after the other: as many as stay in the second-level cache. */
+static int64_t panels_together(int64_t longest)
+{
+    const int64_t together = TERMS/(longest > 0 ? longest : 1);
+    return together < 1 ? 1 : together > TOGETHER ? TOGETHER : together;
+}
+
+/* Numbers of working memory of snn_groups_product, whose longest pass has so many terms. */
+int64_t snn_groups_room(int64_t longest) { return longest*panels_together(longest)*PANEL*WIDTH; }
 
 /* out (rows, columns) (+)= factor a b for groups first .. last - 1. Row r of `a` begins at r*down and its terms are `along` apart; `order`
- * says which rows the groups have, NULL: as they come; b is (terms, columns). */
-void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows, int64_t terms, const int32_t *order, const int64_t *begin,
-                        const uint16_t *list, const real *b, int64_t columns, real *out, int64_t first, int64_t last, real factor,
-                        int64_t add, real *room)
+ * says which rows the groups have, NULL: as they come; b is (terms, columns), of which `span` make a pass. */
+void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows, int64_t terms, int64_t span, const int32_t *order,
+                        const int64_t *begin, const uint16_t *list, const real *b, int64_t columns, real *out, int64_t first, int64_t last,
+                        real factor, int64_t add, real *room)
 {
-    const int64_t groups = (rows + GROUP - 1)/GROUP, vectors = (columns + WIDTH - 1)/WIDTH, panels = (vectors + PANEL - 1)/PANEL;
+    const int64_t groups = (rows + GROUP - 1)/GROUP, panels = ((columns + WIDTH - 1)/WIDTH + PANEL - 1)/PANEL;
     /* rows that lie a power of two apart meet in few lines of a cache */
-    const int64_t crowded = columns*(int64_t)sizeof(real)%1024 == 0;
-    for (int64_t start = 0; start < terms; start += TERMS, begin += groups, add = 1)
-        for (int64_t p = 0; p < panels; p++) {
-            const int64_t many = vectors*(p + 1)/panels - vectors*p/panels, at = vectors*p/panels*WIDTH, wide = many*WIDTH;
-            const int64_t count = columns - at < wide ? columns - at : wide, pass = terms - start < TERMS ? terms - start : TERMS;
-            const real *from = b + start*columns + at;
-            int64_t step = columns;
-            if (count < wide || crowded) { /* a copy; columns that are not there are 0 */
-                for (int64_t k = 0; k < pass; k++) {
-                    memcpy(room + k*wide, from + k*columns, (size_t)count*sizeof(real));
-                    for (int64_t j = count; j < wide; j++) room[k*wide + j] = 0;
-                }
-                from = room;
-                step = wide;
-            }
+    const int64_t copied = columns*(int64_t)sizeof(real)%1024 == 0, together = panels_together(terms < span ? terms : span);
+    for (int64_t start = 0; start < terms; start += span, begin += groups, add = 1) {
+        const int64_t pass = terms - start < span ? terms - start : span;
+        for (int64_t p = 0; p < panels; p += together) {
+            const int64_t many = panels - p < together ? panels - p : together;
+            panel side[TOGETHER];
+            for (int64_t i = 0; i < many; i++)
+                side[i] = panel_of(b + start*columns, pass, columns, p + i, panels, copied, room + i*pass*PANEL*WIDTH);
             for (int64_t g = first; g < last; g++) {
                 int64_t row[GROUP]; /* where there are fewer than four, the last one again */
                 const real *terms_of[GROUP];
@@ -242,10 +294,14 @@ void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows
                     row[i] = order != NULL ? order[n] : n;
                     terms_of[i] = a + row[i]*down + start*along;
                 }
-                vec sums[GROUP][PANEL];
-                tile_of_group(many, list + begin[g], begin[g + 1] - begin[g], terms_of, along, from, step, sums);
-                for (int64_t i = 0; i < GROUP && g*GROUP + i < rows; i++)
-                    leave_sums(sums[i], count, out + row[i]*columns + at, factor, add);
+                for (int64_t i = 0; i < many; i++) {
+                    const panel *const s = side + i;
+                    vec sums[GROUP][PANEL];
+                    tile_of_group(s->vectors, list + begin[g], begin[g + 1] - begin[g], terms_of, along, s->from, s->step, sums);
+                    for (int64_t r = 0; r < GROUP && g*GROUP + r < rows; r++)
+                        leave_sums(sums[r], s->count, out + row[r]*columns + s->at, factor, add);
+                }
             }
         }
+    }
 }

@@ -1,12 +1,15 @@
 """Products with signals that are zero in many places, in groups of four rows that are zero together (codegen/native/groups.h).
 
-Half of an image is background, and so is half of its neighbours' in a batch: four samples that were chosen for their likeness need six
-tenths of the multiplications, four neighbouring pixels as few for the gradient of their weights. Groups are made anew for every product,
-which takes a twentieth of its time. What is left to :mod:`snnlang.runtime.native_products`: whether they are worth it.
+Half of an image is background, mostly the same half in its neighbours of a batch: four samples that were chosen for their likeness need six
+tenths of the multiplications, and so do four neighbouring pixels for the gradient of their weights. Groups are made anew for every product,
+which takes a twentieth of its time. They are refused where another way is faster, by what terms cost on processors with that width of
+vectors: what is decided depends on the data and the machine, never on threads.
 """
 
 from __future__ import annotations
 
+import ctypes
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,17 +23,30 @@ if TYPE_CHECKING:
 Values = NDArray[Any]
 #: Rows of a group.
 GROUP = 4
+#: Terms of a pass: a panel of the other matrix stays in the second-level cache, and for columns what is read of the signals does too.
+SPAN_OF_ROWS, SPAN_OF_COLUMNS = 1024, 512
+#: What a term of a group takes, where one of the BLAS takes 1: for groups of rows and of columns, by the bytes of a vector.
+COSTS = {64: (0.95, 1.05), 32: (1.25, 1.5), 16: (1.3, 1.55)}
+#: What making groups takes for each number that is sent, likewise; a number has as many terms as there are receivers.
+MAKING = 30.0
+#: Senders below which groups of their rows take longer to find than to multiply.
+FEWEST = 128
+#: Parts of active senders between which groups are looked for: below, single rows are gathered; beyond, nothing is left out.
+SPARSE, FULL = 0.12, 0.85
+#: Rows in which neighbouring columns are looked at before groups of them are made.
+LOOKED_AT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The groups of a matrix (rows, terms) whose row r begins at ``r*down``, its terms ``along`` apart: in which order rows come
-    (None: their own), and which terms each group needs. ``density`` is the part of all terms that groups need."""
+    """The groups of a matrix (rows, terms) whose row r begins at ``r*down``, its terms ``along`` apart and ``span`` in a pass: in which
+    order rows come (None: their own), and which terms each group needs, a part ``density`` of all."""
 
     rows: int
     terms: int
     down: int
     along: int
+    span: int
     order: Values | None
     begin: Values
     listed: Values
@@ -38,47 +54,75 @@ class Groups:
 
 
 class Grouping:
-    """Makes groups, and multiplies by them. What they take is kept between calls."""
+    """Makes groups, and multiplies by them. Lists are good until the next are made: their memory is kept."""
 
     def __init__(self, native: Native) -> None:
         self._native = native
         self._list = np.empty(0, np.uint16)
 
-    def of_rows(self, sent: Values) -> Groups:
-        """Groups of the rows of ``sent`` (rows, terms), like ones together. Good until the next are made."""
+    @cached_property
+    def _costs(self) -> tuple[float, float]:
+        return COSTS[self._native.call("snn_vector")]
+
+    def of_rows(self, sent: Values, most: float = 1.0) -> Groups | None:
+        """Groups of the rows of ``sent`` (rows, terms), like ones together; None where they need more than a part ``most`` of the terms."""
         rows, terms = sent.shape
-        begin, listed, groups = self._room(rows, terms)
+        begin, count = self._room(rows, terms, SPAN_OF_ROWS)
         order = np.empty(rows, np.int32)
         bits, room = np.empty(rows * -(-terms // 64), np.uint64), np.empty(2 * rows, np.int32)
-        found = self._native.call("snn_groups_of_rows", sent, rows, terms, bits, room, order, begin, listed)
-        return Groups(rows, terms, terms, 1, order, begin, listed, found / max(1, groups * terms))
+        found = self._native.call(
+            "snn_groups_of_rows", sent, rows, terms, SPAN_OF_ROWS, float(most), bits, room, order, begin, self._list
+        )
+        density = found / max(1, count * terms)
+        if found < 0 or density > most:
+            return None
+        return Groups(rows, terms, terms, 1, SPAN_OF_ROWS, order, begin, self._list, density)
 
-    def of_columns(self, sent: Values) -> Groups:
-        """Groups of neighbouring columns of ``sent`` (terms, rows)."""
+    def of_columns(self, sent: Values, most: float = 1.0) -> Groups | None:
+        """Groups of neighbouring columns of ``sent`` (terms, rows); likewise."""
         terms, rows = sent.shape
-        begin, listed, groups = self._room(rows, terms)
-        found = self._native.call("snn_groups_of_columns", sent, terms, rows, begin, listed)
-        return Groups(rows, terms, 1, rows, None, begin, listed, found / max(1, groups * terms))
+        if most < 1 and self._look(sent) > most:
+            return None
+        begin, count = self._room(rows, terms, SPAN_OF_COLUMNS)
+        found = self._native.call("snn_groups_of_columns", sent, terms, rows, SPAN_OF_COLUMNS, begin, self._list)
+        density = found / max(1, count * terms)
+        return Groups(rows, terms, 1, rows, SPAN_OF_COLUMNS, None, begin, self._list, density)
+
+    def worth(self, sent: Values, receivers: int, density: float, other: float, back: bool) -> Groups | None:
+        """Groups of the rows of ``sent``, or with ``back`` of its columns, where they beat the best other way, which takes ``other``
+        of the time of a BLAS; ``density`` is the part of active senders."""
+        if not SPARSE <= density < FULL or sent.shape[1] < FEWEST:
+            return None
+        most = (other - MAKING / receivers) / self._costs[back]
+        if most <= density:
+            return None
+        return self.of_columns(sent, min(most, 1.0)) if back else self.of_rows(sent, min(most, 1.0))
 
     def multiply(self, groups: Groups, a: Values, b: Values, out: Values, factor: float, add: bool) -> None:
         """``out`` (rows, columns) is set to, or with ``add`` is added, ``factor`` times the grouped matrix times ``b`` (terms, columns);
         ``a`` is what the groups were made of."""
         native, g = self._native, groups
         columns, count = out.shape[1], -(-g.rows // GROUP)
-        size = native.call("snn_groups_room", g.terms)
+        size = native.call("snn_groups_room", min(g.terms, g.span))
         rooms = [native.room(part, size) for part in range(min(native.threads, count))]
         order = 0 if g.order is None else g.order
 
         def part(first: int, last: int, number: int) -> None:
-            matrix = (a, g.down, g.along, g.rows, g.terms, order, g.begin, g.listed)
+            matrix = (a, g.down, g.along, g.rows, g.terms, g.span, order, g.begin, g.listed)
             native.call("snn_groups_product", *matrix, b, columns, out, first, last, factor, int(add), rooms[number])
 
         native.share(count, g.density * g.rows * g.terms * columns, part)
 
-    def _room(self, rows: int, terms: int) -> tuple[Values, Values, int]:
-        """Room for where the lists of groups begin and for the lists, and how many groups there are."""
+    def _look(self, sent: Values) -> float:
+        look = self._native.handle.snn_groups_look
+        look.restype = ctypes.c_double
+        terms, rows = sent.shape
+        counts = (ctypes.c_int64(n) for n in (terms, rows, max(1, terms // LOOKED_AT)))
+        return float(look(ctypes.c_void_p(sent.ctypes.data), *counts))
+
+    def _room(self, rows: int, terms: int, span: int) -> tuple[Values, int]:
+        """Room for where the lists of groups begin, and how many groups there are; there is room for all lists then."""
         groups = -(-rows // GROUP)
         if self._list.size < groups * terms:
             self._list = np.empty(groups * terms, np.uint16)
-        begin = np.empty(self._native.call("snn_groups_begins", rows, terms), np.int64)
-        return begin, self._list, groups
+        return np.empty(self._native.call("snn_groups_begins", rows, terms, span), np.int64), groups

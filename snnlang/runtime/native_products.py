@@ -3,8 +3,9 @@
 Each class does what its NumPy parent does (:mod:`snnlang.runtime.products`, :mod:`snnlang.runtime.windows`), to rounding. Which code runs
 is decided by what is sent, never by the number of threads, and every sum has one order: results are the same bits for any number.
 
-* A dense connection is a matrix product of the BLAS, until fewer than :data:`RARE` of its senders are active (a sample of
-  :data:`LOOKED_AT` rows is counted): then rows of the weights are gathered (codegen/native/rows.h).
+* A dense connection is a matrix product of the BLAS, until rows that are zero together leave out enough of it
+  (:mod:`snnlang.runtime.native_groups`), or fewer than :data:`RARE` of its senders are active (a sample of :data:`LOOKED_AT` rows is
+  counted): then rows of the weights are gathered (codegen/native/rows.h).
 * A convolution goes image by image through lists of active channels where fewer than :data:`RARE_PIXELS` of them are active, else six
   images at once through blocks of registers (codegen/native/convolution.h). The gradient of its weights likewise; what goes back to
   the senders always takes the latter, since adjoints are dense.
@@ -23,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.runtime import aligned
+from snnlang.runtime.native_groups import Grouping
 from snnlang.runtime.products import Dense
 from snnlang.runtime.team import Team
 from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
-#: The part of active senders below which gathered rows beat a matrix product.
-RARE = 0.22
+#: The part of active senders below which gathered rows beat a matrix product; they take so much less with fewer.
+RARE = 0.3
 #: The part of active channels below which a convolution goes through lists of them.
 RARE_PIXELS = 0.18
 #: Channels, before and after, below which a convolution makes no lists.
@@ -66,7 +68,7 @@ _PARTS = {
 }
 _COUNTS = (
     *("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list"),
-    *("snn_groups_begins", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room"),
+    *("snn_groups_begins", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_vector"),
 )
 
 
@@ -204,11 +206,12 @@ def _density(sent: Values) -> float:
 
 
 class NativeDense(Dense):
-    """A matrix product, or gathered rows where few senders are active."""
+    """A matrix product: of the BLAS, of groups that are zero together, or gathered rows where few senders are active."""
 
     def __init__(self, native: Native, pre: int, post: int, scale: float = 1.0, mask: Values | None = None) -> None:
         super().__init__(pre, post, scale, mask)
         self._native = native
+        self._grouping = Grouping(native)
         self._listed: tuple[Values, Values, Values] | None = None
         self._turned: tuple[Values, Values] = (np.empty(0, np.int32), np.empty(0, native.real))
         self._of: tuple[int, tuple[int, ...]] | None = None  # where what was listed last lies
@@ -226,10 +229,21 @@ class NativeDense(Dense):
 
         self._native.share(pieces, float(a.shape[0]) * b.size, part)
 
-    def _few(self, sent: Values) -> bool:
+    def _active(self, sent: Values, *others: Values) -> float:
+        """The part of active senders; all, where nothing but a BLAS would multiply."""
         if self.mask is not None or sent.dtype != self._native.real or sent.shape[0] * self.pre * self.post < WORTH_LISTS:
-            return False
-        return self.post >= 8 and sent.flags.c_contiguous and _density(sent) < RARE
+            return 1.0
+        if self.post < 8 or not all(array.flags.c_contiguous for array in (sent, *others)):
+            return 1.0
+        return _density(sent)
+
+    def _grouped(self, sent: Values, factor: Values, out: Values, density: float, back: bool, add: bool) -> bool:
+        """Multiply by groups of what was sent, or with ``back`` of its columns. False: another way is faster."""
+        other = density / RARE if density < RARE else 1.0
+        groups = self._grouping.worth(sent, self.post, density, other, back)
+        if groups is not None:
+            self._grouping.multiply(groups, sent, factor, out, self.scale, add)
+        return groups is not None
 
     def _list(self, sent: Values) -> tuple[Values, Values, Values]:
         begin, most = np.empty(sent.shape[0] + 1, np.int64), sent.size + 16
@@ -241,9 +255,11 @@ class NativeDense(Dense):
         return self._listed
 
     def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
-        if not (out.flags.c_contiguous and weight.flags.c_contiguous and self._few(sent)):
+        density = self._active(sent, weight, out)
+        if (grouped := self._grouped(sent, weight, out, density, False, add)) or density >= RARE:
             self._of = None
-            super().forward(sent, weight, out, add)
+            if not grouped:
+                super().forward(sent, weight, out, add)
             return
         begin, index, value = self._list(sent)
         self._of = (sent.ctypes.data, sent.shape)
@@ -256,8 +272,11 @@ class NativeDense(Dense):
         self._native.share(sent.shape[0], float(begin[-1]) * self.post, part)
 
     def gradient(self, sent: Values, arrived: Values, out: Values, add: bool = True) -> None:
-        if not (out.flags.c_contiguous and arrived.flags.c_contiguous and self._few(sent)):
-            super().gradient(sent, arrived, out, add)
+        density = self._active(sent, arrived, out)
+        whole = out.reshape(self.pre, self.post) if density < 1 else out
+        if (grouped := self._grouped(sent, arrived, whole, density, True, add)) or density >= RARE:
+            if not grouped:
+                super().gradient(sent, arrived, out, add)
             return
         # a gradient follows the forward pass of the same signals, whose lists are still there
         known = self._listed if self._of == (sent.ctypes.data, sent.shape) else None

@@ -116,10 +116,11 @@ def test_the_density_of_what_is_sent_decides() -> None:
     native = Native("single")
     product = NativeDense(native, 500, 100)
     rng = np.random.default_rng(3)
-    assert product._few(sparse(rng, (64, 500), 0.05, native.real))
-    assert not product._few(sparse(rng, (64, 500), 0.5, native.real))
-    assert not product._few(sparse(rng, (2, 500), 0.05, native.real))  # too little work to count anything
-    assert not NativeDense(native, 500, 100, 1.0, np.ones((500, 100)))._few(sparse(rng, (64, 500), 0.05, native.real))
+    few, more = sparse(rng, (64, 500), 0.05, native.real), sparse(rng, (64, 500), 0.5, native.real)
+    assert product._active(few) < native_products.RARE < product._active(more)
+    assert product._active(few[:2]) == 1  # too little work to count anything
+    assert product._active(few, few.T) == 1
+    assert NativeDense(native, 500, 100, 1.0, np.ones((500, 100)))._active(few) == 1
 
 
 @pytest.mark.parametrize("rare", [0.0, 1.1])

@@ -240,16 +240,18 @@ typedef struct panel {
     int64_t step, vectors, at, count;  /* numbers to the next row, how wide they are, the first of them, how many there are */
 } panel;
 
-/* Panel `number` of `panels`. Where there are fewer columns than vectors have, and where `copied`, `room` has a copy. */
-static panel panel_of(const real *b, int64_t terms, int64_t columns, int64_t number, int64_t panels, int64_t copied, real *room)
+/* Panel `number` of `panels`, of rows start .. start + pass - 1 of b. Where there are fewer columns than vectors have, and where `copied`,
+ * `room` has a copy; `inner` as for place_of, then always. */
+static panel panel_of(const real *b, int64_t terms, int64_t inner, int64_t start, int64_t pass, int64_t columns, int64_t number,
+                      int64_t panels, int64_t copied, real *room)
 {
     const int64_t vectors = (columns + WIDTH - 1)/WIDTH, before = vectors*number/panels;
-    panel p = {b + before*WIDTH, columns, vectors*(number + 1)/panels - before, before*WIDTH, 0};
+    panel p = {b + start*columns + before*WIDTH, columns, vectors*(number + 1)/panels - before, before*WIDTH, 0};
     const int64_t wide = p.vectors*WIDTH;
     p.count = columns - p.at < wide ? columns - p.at : wide;
     if (p.count == wide && !copied) return p;
-    for (int64_t k = 0; k < terms; k++) {
-        memcpy(room + k*wide, p.from + k*columns, (size_t)p.count*sizeof(real));
+    for (int64_t k = 0; k < pass; k++) {
+        memcpy(room + k*wide, b + place_of(start + k, terms, inner)*columns + p.at, (size_t)p.count*sizeof(real));
         for (int64_t j = p.count; j < wide; j++) room[k*wide + j] = 0;
     }
     p.from = room;
@@ -271,35 +273,37 @@ static int64_t panels_together(int64_t longest)
 int64_t snn_groups_room(int64_t longest) { return longest*panels_together(longest)*PANEL*WIDTH; }
 
 /* out (rows, columns) (+)= factor a b for groups first .. last - 1. Row r of `a` begins at r*down and its terms are `along` apart; `order`
- * says which rows the groups have, NULL: as they come; b is (terms, columns), of which `span` make a pass. */
+ * says which rows the groups have, NULL: as they come; b is (terms, columns), of which `span` make a pass. Rows of `out` and of b are where
+ * place_of says with `inner_rows` and `inner_terms`. */
 void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows, int64_t terms, int64_t span, const int32_t *order,
-                        const int64_t *begin, const uint16_t *list, const real *b, int64_t columns, real *out, int64_t first, int64_t last,
-                        real factor, int64_t add, real *room)
+                        const int64_t *begin, const uint16_t *list, const real *b, int64_t columns, real *out, int64_t inner_rows,
+                        int64_t inner_terms, int64_t first, int64_t last, real factor, int64_t add, real *room)
 {
     const int64_t groups = (rows + GROUP - 1)/GROUP, panels = ((columns + WIDTH - 1)/WIDTH + PANEL - 1)/PANEL;
     /* rows that lie a power of two apart meet in few lines of a cache */
-    const int64_t copied = columns*(int64_t)sizeof(real)%1024 == 0, together = panels_together(terms < span ? terms : span);
+    const int64_t copied = columns*(int64_t)sizeof(real)%1024 == 0 || inner_terms > 1, together = panels_together(terms < span ? terms : span);
     for (int64_t start = 0; start < terms; start += span, begin += groups, add = 1) {
         const int64_t pass = terms - start < span ? terms - start : span;
         for (int64_t p = 0; p < panels; p += together) {
             const int64_t many = panels - p < together ? panels - p : together;
             panel side[TOGETHER];
             for (int64_t i = 0; i < many; i++)
-                side[i] = panel_of(b + start*columns, pass, columns, p + i, panels, copied, room + i*pass*PANEL*WIDTH);
+                side[i] = panel_of(b, terms, inner_terms, start, pass, columns, p + i, panels, copied, room + i*pass*PANEL*WIDTH);
             for (int64_t g = first; g < last; g++) {
-                int64_t row[GROUP]; /* where there are fewer than four, the last one again */
+                int64_t place[GROUP];
                 const real *terms_of[GROUP];
                 for (int64_t i = 0; i < GROUP; i++) {
-                    const int64_t n = g*GROUP + i < rows ? g*GROUP + i : rows - 1;
-                    row[i] = order != NULL ? order[n] : n;
-                    terms_of[i] = a + row[i]*down + start*along;
+                    const int64_t n = g*GROUP + i < rows ? g*GROUP + i : rows - 1; /* fewer than four: the last one again */
+                    const int64_t row = order != NULL ? order[n] : n;
+                    place[i] = place_of(row, rows, inner_rows);
+                    terms_of[i] = a + row*down + start*along;
                 }
                 for (int64_t i = 0; i < many; i++) {
                     const panel *const s = side + i;
                     vec sums[GROUP][PANEL];
                     tile_of_group(s->vectors, list + begin[g], begin[g + 1] - begin[g], terms_of, along, s->from, s->step, sums);
                     for (int64_t r = 0; r < GROUP && g*GROUP + r < rows; r++)
-                        leave_sums(sums[r], s->count, out + row[r]*columns + s->at, factor, add);
+                        leave_sums(sums[r], s->count, out + place[r]*columns + s->at, factor, add);
                 }
             }
         }

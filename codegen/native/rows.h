@@ -7,6 +7,10 @@
 #endif
 #define LOWEST(word) __builtin_ctzll(word)
 
+/* Where row r is in the arrays of the other side. Signals may come with `inner` rows of one sample side by side, its steps, where the other
+ * side has the samples of a step side by side; inner = 1: both have the same order. */
+static inline int64_t place_of(int64_t r, int64_t rows, int64_t inner) { return inner == 1 ? r : r%inner*(rows/inner) + r/inner; }
+
 /* The senders of each row that are not 0: index and value, from begin[row] on; index and value have room for all. */
 int64_t snn_rows_list(const real *sent, int64_t rows, int64_t pre, int64_t *begin, int32_t *index, real *value)
 {
@@ -54,6 +58,14 @@ void snn_rows_turn(int64_t rows, int64_t pre, const int64_t *begin, const int32_
     by[0] = 0;
 }
 
+/* From `count` numbers of rows at .. at + many - 1 of `rows`, counted from the first of them, to their places. */
+void snn_rows_place(int64_t count, int32_t *row, int64_t at, int64_t many, int64_t rows, int64_t inner)
+{
+    int32_t place[many];
+    for (int64_t r = 0; r < many; r++) place[r] = (int32_t)place_of(at + r, rows, inner);
+    for (int64_t n = 0; n < count; n++) row[n] = place[row[n]];
+}
+
 #define GATHER(N)                                                                                                                        \
     static void gather_##N(const int32_t *index, const real *value, int64_t count, const real *from, int64_t step, real factor,          \
                                real *to, int64_t add)                                                                                    \
@@ -75,9 +87,9 @@ GATHER(1)
 GATHER(2)
 GATHER(8)
 
-/* to[i] (i = first .. last - 1, width numbers): factor times the sum of value[k] from[index[k]] over the list of i. */
-void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *value, const real *from, int64_t width, real *to, int64_t first,
-                     int64_t last, real factor, int64_t add)
+/* to[the place of i] (i = first .. last - 1 of rows, width numbers): factor times the sum of value[k] from[index[k]] over the list of i. */
+void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *value, const real *from, int64_t width, real *to, int64_t rows,
+                     int64_t inner, int64_t first, int64_t last, real factor, int64_t add)
 {
     /* columns outside, so that the part of `from` that is gathered stays in the cache */
     for (int64_t c = 0; c < width;) {
@@ -87,7 +99,7 @@ void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *val
             const int32_t *const list = index + begin[i];
             const real *const u = value + begin[i];
             const int64_t count = begin[i + 1] - begin[i];
-            real *const place = to + i*width + c;
+            real *const place = to + place_of(i, rows, inner)*width + c;
             if (part == 8*WIDTH) gather_8(list, u, count, from + c, width, factor, place, add);
             else if (part == 2*WIDTH) gather_2(list, u, count, from + c, width, factor, place, add);
             else if (part == WIDTH) gather_1(list, u, count, from + c, width, factor, place, add);

@@ -24,6 +24,7 @@ from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, beg
 from snnlang.frozen import dataclass, field
 from snnlang.runtime.batch_norm import Normalisers, Stage
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
+from snnlang.runtime.native_products import NativeDense
 from snnlang.runtime.pass_runner import INFER, LANES, Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
 from snnlang.runtime.products import Dense, Product
 from snnlang.runtime.shared_buffers import Shared, leaves_signal, shared
@@ -438,7 +439,7 @@ class Engine:
             self.arrays.require(self.memory(batch))
         for name in self._copied:
             self._prepared.pop(name, None)
-        self._inputs, self._sample = dict(inputs), sample
+        self._inputs, self._sample = {name: self._laid(name, value) for name, value in inputs.items()}, sample
         self._norms.begin(self.segment, batch, training)
         segments = self._segments()
         self._pooled = [] if len(segments) == 1 else self._norms.pooled(training, self._layers, self.is_still, self._links)
@@ -488,6 +489,22 @@ class Engine:
             self._forward_segment(first, last, False, None)
         self._until = None
         self._norms.settle(names)
+
+    def _laid(self, name: str, value: Values) -> Values:
+        """Samples as their readers take them: in one piece, or, where all are dense connections of the target c, as they came, in
+        which the steps of a sample mostly lie side by side."""
+        if value.ndim == 3 and self.segment == self.steps and not self.want_inputs:
+            links = [link for link in self._links if link.source == name]
+            if all(
+                link.kind != "bias"
+                and isinstance(self.wiring.products[link.name], NativeDense)
+                and not link.lag
+                and link.name not in self._norms
+                and link.after not in self.folded
+                for link in links
+            ):
+                return value
+        return self.xp.ascontiguousarray(value)  # type: ignore[no-any-return]
 
     def is_still(self, name: str) -> bool:
         """Whether a connection delivers the same in every step."""
@@ -646,8 +663,8 @@ class Engine:
                     sent, still = self._rows(link, first, count)
                     mode: Mode = "once" if still else "each"
                     out = self._input(name, mode, run.cell.size)
-                    rows = sent.reshape(-1, sent.shape[-1])
-                    self._carry(link, rows, out[:count].reshape(rows.shape[0], -1) if not still else out, mode in started)
+                    rows = sent if sent.ndim == 3 and not sent.flags.c_contiguous else sent.reshape(-1, sent.shape[-1])
+                    self._carry(link, rows, out[:count].reshape(-1, run.cell.size) if not still else out, mode in started)
                     started.add(mode)
                 for mode in modes:
                     if mode not in started:
@@ -1105,7 +1122,7 @@ class Engine:
             return
         sent, still = self._rows(link, first, count)
         rows = self._arrived(link, self._runs[link.after], still, count)
-        self._add_gradient(link, sent.reshape(rows.shape[0], -1), rows)
+        self._add_gradient(link, sent if not sent.flags.c_contiguous else sent.reshape(rows.shape[0], -1), rows)
 
     def _arrived(self, link: Link, run: _CellRun, still: bool, count: int) -> Values:
         """The adjoint of what a link delivered, (rows, size)."""

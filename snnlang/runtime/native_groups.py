@@ -98,10 +98,12 @@ class Grouping:
             return None
         return self.of_columns(sent, min(most, 1.0)) if back else self.of_rows(sent, min(most, 1.0))
 
-    def multiply(self, groups: Groups, a: Values, b: Values, out: Values, factor: float, add: bool) -> None:
+    def multiply(self, groups: Groups, a: Values, b: Values, out: Values, factor: float, add: bool, steps: int = 1) -> None:
         """``out`` (rows, columns) is set to, or with ``add`` is added, ``factor`` times the grouped matrix times ``b`` (terms, columns);
-        ``a`` is what the groups were made of."""
+        ``a`` is what the groups were made of. With ``steps``, what was sent has the steps of a sample side by side, and the other side
+        the samples of a step."""
         native, g = self._native, groups
+        inner = (steps, 1) if g.along == 1 else (1, steps)
         columns, count = out.shape[1], -(-g.rows // GROUP)
         size = native.call("snn_groups_room", min(g.terms, g.span))
         rooms = [native.room(part, size) for part in range(min(native.threads, count))]
@@ -109,7 +111,7 @@ class Grouping:
 
         def part(first: int, last: int, number: int) -> None:
             matrix = (a, g.down, g.along, g.rows, g.terms, g.span, order, g.begin, g.listed)
-            native.call("snn_groups_product", *matrix, b, columns, out, first, last, factor, int(add), rooms[number])
+            native.call("snn_groups_product", *matrix, b, columns, out, *inner, first, last, factor, int(add), rooms[number])
 
         native.share(count, g.density * g.rows * g.terms * columns, part)
 

@@ -237,12 +237,12 @@ class NativeDense(Dense):
             return 1.0
         return _density(sent)
 
-    def _grouped(self, sent: Values, factor: Values, out: Values, density: float, back: bool, add: bool) -> bool:
+    def _grouped(self, sent: Values, factor: Values, out: Values, density: float, steps: int, back: bool, add: bool) -> bool:
         """Multiply by groups of what was sent, or with ``back`` of its columns. False: another way is faster."""
         other = density / RARE if density < RARE else 1.0
         groups = self._grouping.worth(sent, self.post, density, other, back)
         if groups is not None:
-            self._grouping.multiply(groups, sent, factor, out, self.scale, add)
+            self._grouping.multiply(groups, sent, factor, out, self.scale, add, steps)
         return groups is not None
 
     def _list(self, sent: Values) -> tuple[Values, Values, Values]:
@@ -255,48 +255,62 @@ class NativeDense(Dense):
         return self._listed
 
     def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
+        """As every product's; ``sent`` may also be (steps, samples, pre), of samples that lie one after the other with all their steps."""
+        given, (sent, steps) = sent, _side_by_side(sent)
         density = self._active(sent, weight, out)
-        if (grouped := self._grouped(sent, weight, out, density, False, add)) or density >= RARE:
+        if (grouped := self._grouped(sent, weight, out, density, steps, False, add)) or density >= RARE:
             self._of = None
-            if not grouped:
+            if not grouped and steps == 1:
                 super().forward(sent, weight, out, add)
+            elif not grouped:
+                for step, arrives in enumerate(out.reshape(steps, -1, self.post)):
+                    super().forward(given[step], weight, arrives, add)
             return
         begin, index, value = self._list(sent)
         self._of = (sent.ctypes.data, sent.shape)
+        rows = sent.shape[0]
 
         def part(first: int, last: int, _: int) -> None:
-            self._native.call(
-                "snn_rows_gather", begin, index, value, weight, self.post, out, first, last, self.scale, int(add)
-            )
+            to = (out, rows, steps, first, last, self.scale, int(add))
+            self._native.call("snn_rows_gather", begin, index, value, weight, self.post, *to)
 
-        self._native.share(sent.shape[0], float(begin[-1]) * self.post, part)
+        self._native.share(rows, float(begin[-1]) * self.post, part)
 
     def gradient(self, sent: Values, arrived: Values, out: Values, add: bool = True) -> None:
+        """As every product's, ``sent`` as of :meth:`forward`; ``add`` False: ``out`` holds nothing yet."""
+        given, (sent, steps) = sent, _side_by_side(sent)
         density = self._active(sent, arrived, out)
         whole = out.reshape(self.pre, self.post) if density < 1 else out
-        if (grouped := self._grouped(sent, arrived, whole, density, True, add)) or density >= RARE:
+        if (grouped := self._grouped(sent, arrived, whole, density, steps, True, add)) or density >= RARE:
             if not grouped:
-                super().gradient(sent, arrived, out, add)
+                super().gradient(given.reshape(sent.shape), arrived, out, add)
             return
         # a gradient follows the forward pass of the same signals, whose lists are still there
         known = self._listed if self._of == (sent.ctypes.data, sent.shape) else None
         begin, index, value = self._list(sent) if known is None else known
         self._of = None
-        by = np.empty(self.pre + 1, np.int64)
-        for at in range(0, sent.shape[0], CHUNK):
-            rows = min(CHUNK, sent.shape[0] - at)
+        by, total = np.empty(self.pre + 1, np.int64), sent.shape[0]
+        for at in range(0, total, CHUNK):
+            rows = min(CHUNK, total - at)
             count, more = int(begin[at + rows] - begin[at]), int(add or at > 0)
             if self._turned[0].size < count:
                 self._turned = np.empty(count, np.int32), np.empty(count, self._native.real)
-            row, of, bars = *self._turned, arrived[at:]
+            row, of = self._turned
             self._native.call("snn_rows_turn", rows, self.pre, begin[at:], index, value, by, row, of)
+            self._native.call("snn_rows_place", count, row, at, rows, total, steps)
 
-            def part(
-                first: int, last: int, _: int, row: Values = row, of: Values = of, bars: Values = bars, more: int = more
-            ) -> None:
-                self._native.call("snn_rows_gather", by, row, of, bars, self.post, out, first, last, self.scale, more)
+            def part(first: int, last: int, _: int, row: Values = row, of: Values = of, more: int = more) -> None:
+                to = (out, self.pre, 1, first, last, self.scale, more)
+                self._native.call("snn_rows_gather", by, row, of, arrived, self.post, *to)
 
             self._native.share(self.pre, float(count) * self.post, part)
+
+
+def _side_by_side(sent: Values) -> tuple[Values, int]:
+    """Signals (steps, samples, pre) as rows in the order in which they lie, and how many of a sample lie side by side; of rows 1."""
+    if sent.ndim == 2:
+        return sent, 1
+    return sent.transpose(1, 0, 2).reshape(-1, sent.shape[2]), sent.shape[0]
 
 
 class NativeConvolution(Convolution):

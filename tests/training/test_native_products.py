@@ -112,6 +112,29 @@ def test_gathered_rows(precision: str, pre: int, post: int, part: float, monkeyp
     agree([first], [second], close(precision))
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_steps_of_a_sample_side_by_side(precision: str, part: float, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals as data has them, (samples, steps, pre) seen as (steps, samples, pre), on each way: gathered, in groups, by the BLAS."""
+    monkeypatch.setattr(native_products, "WORTH_LISTS", 0)
+    monkeypatch.setattr(native_products, "CHUNK", 50)
+    native, rng = Native(precision, threads), np.random.default_rng(10)
+    monkeypatch.setattr(native_products, "WORTH", 1)
+    mask = np.repeat(rng.random((23, 1, 36)) < part, 4, 2)  # four neighbours alike, and so all steps
+    data = (mask * rng.normal(size=(23, 7, 144))).astype(native.real)
+    x, flat = data.transpose(1, 0, 2), np.ascontiguousarray(data.transpose(1, 0, 2)).reshape(-1, 144)
+    w, y = rng.normal(size=144 * 129).astype(native.real), rng.normal(size=(161, 129)).astype(native.real)
+    a, b = NativeDense(native, 144, 129, 0.5), Dense(144, 129, 0.5)
+    one, other, slope, wanted = np.ones_like(y), np.ones_like(y), np.ones_like(w), np.ones_like(w)
+    for add in (False, True):
+        a.forward(x, w, one, add)
+        b.forward(flat, w, other, add)
+        a.gradient(x, y, slope, add)
+        b.gradient(flat, y, wanted, add)
+        agree([one, slope], [other, wanted], close(precision))
+
+
 def test_the_density_of_what_is_sent_decides() -> None:
     native = Native("single")
     product = NativeDense(native, 500, 100)

@@ -260,7 +260,7 @@ static panel panel_of(const real *b, int64_t terms, int64_t inner, int64_t start
 }
 
 /* Bytes of a vector: what a term costs depends on it. */
-int64_t snn_vector(void) { return VECTOR; }
+int64_t snn_groups_vector(void) { return VECTOR; }
 
 /* Panels that a group meets one after the other: as many as stay in the second-level cache. */
 static int64_t panels_together(int64_t longest)

@@ -7,10 +7,6 @@
 #endif
 #define LOWEST(word) __builtin_ctzll(word)
 
-/* Where row r is in the arrays of the other side. Signals may come with `inner` rows of one sample side by side, its steps, where the other
- * side has the samples of a step side by side; inner = 1: both have the same order. */
-static inline int64_t place_of(int64_t r, int64_t rows, int64_t inner) { return inner == 1 ? r : r%inner*(rows/inner) + r/inner; }
-
 /* The senders of each row that are not 0: index and value, from begin[row] on; index and value have room for all. */
 int64_t snn_rows_list(const real *sent, int64_t rows, int64_t pre, int64_t *begin, int32_t *index, real *value)
 {

@@ -62,7 +62,7 @@ class Grouping:
 
     @cached_property
     def _costs(self) -> tuple[float, float]:
-        return COSTS[self._native.call("snn_vector")]
+        return COSTS[self._native.call("snn_groups_vector")]
 
     def of_rows(self, sent: Values, most: float = 1.0) -> Groups | None:
         """Groups of the rows of ``sent`` (rows, terms), like ones together; None where they need more than a part ``most`` of the terms."""
@@ -116,7 +116,7 @@ class Grouping:
         native.share(count, g.density * g.rows * g.terms * columns, part)
 
     def _look(self, sent: Values) -> float:
-        look = self._native.handle.snn_groups_look
+        look = self._native.grouping.snn_groups_look
         look.restype = ctypes.c_double
         terms, rows = sent.shape
         counts = (ctypes.c_int64(n) for n in (terms, rows, max(1, terms // LOOKED_AT)))

@@ -60,15 +60,16 @@ HEAD = """\
 typedef {real} real;
 #define SNN_INLINE static inline __attribute__((always_inline))
 """
-#: The texts of each library: lists of rows alone, with all that works on images, or with cycles of populations.
+#: The texts of each library: lists of rows alone, with all that works on images, or with cycles of populations; and groups of rows.
 _PARTS = {
-    "rows": ("vectors.h", "rows.h", "groups.h"),
-    "images": ("vectors.h", "rows.h", "groups.h", "convolution.h", "pools.h"),
-    "cycles": ("vectors.h", "rows.h", "matrices.h", "cycles.h"),
+    "rows": ("vectors.h", "places.h", "rows.h"),
+    "images": ("vectors.h", "places.h", "rows.h", "convolution.h", "pools.h"),
+    "cycles": ("vectors.h", "places.h", "rows.h", "matrices.h", "cycles.h"),
+    "groups": ("vectors.h", "places.h", "groups.h"),
 }
 _COUNTS = (
     *("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list"),
-    *("snn_groups_begins", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_vector"),
+    *("snn_groups_begins", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_groups_vector"),
 )
 
 
@@ -172,9 +173,15 @@ class Native:
         """The library."""
         return self._built(self._kind) if self._building is None else self._building.result()
 
+    @cached_property
+    def grouping(self) -> Any:
+        """The library of products in groups: what is sent decides whether there are any."""
+        return self._built("groups")
+
     def call(self, name: str, *arguments: Any) -> int:
         """A function: arrays go as pointers, whole numbers as 64 bits, others as ``real``; structures by reference."""
-        return int(getattr(self.handle, name)(*(self._argument(value) for value in arguments)) or 0)
+        library = self.grouping if name.startswith("snn_groups") else self.handle
+        return int(getattr(library, name)(*(self._argument(value) for value in arguments)) or 0)
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):

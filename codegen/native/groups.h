@@ -14,6 +14,7 @@
 #define TERMS 1024 /* of a pass: they are counted in 16 bits, and a panel of so many stays in the second-level cache */
 #define TOGETHER 8 /* panels at most that a group meets one after the other */
 #define SEEN 8     /* groups after which it is known whether they are worth making */
+#define WORDS 8    /* of bits that are counted together */
 #define LIKE 32    /* rows among which the likest is looked for */
 
 /* A bit for each of 64 numbers: is it something else than 0? */
@@ -42,37 +43,47 @@ static inline uint64_t any_of_four(uint64_t bits)
     return bits & UINT64_C(0x1111111111111111);
 }
 
+/* Words of the bits of a row: whole vectors of them, of which those that are not there are 0. */
+static int64_t words_of(int64_t terms) { return (terms + 64*WORDS - 1)/(64*WORDS)*WORDS; }
+
 static int64_t different(const uint64_t *one, const uint64_t *other, int64_t words)
 {
-    int64_t n = 0;
-    #pragma omp simd reduction(+ : n)
-    for (int64_t w = 0; w < words; w++) n += __builtin_popcountll(one[w] ^ other[w]);
-    return n;
+    int64_t n[WORDS] = {0}, all = 0;
+    for (int64_t w = 0; w < words; w += WORDS) {
+        #pragma omp simd
+        for (int64_t j = 0; j < WORDS; j++) n[j] += __builtin_popcountll(one[w + j] ^ other[w + j]);
+    }
+    for (int64_t j = 0; j < WORDS; j++) all += n[j];
+    return all;
 }
 
-/* Rows with equal bits one after the other, else in their order; `next` and `last` are room for two numbers a row. */
-static void equals_together(const uint64_t *bits, int64_t rows, int64_t words, int32_t *order, int32_t *next, int32_t *last)
+/* First groups of rows with equal bits, which need nothing that a row of them does not, then what is left, both in their order. `next` has
+ * room for a number a row, `table` for four. */
+static void equals_together(const uint64_t *bits, int64_t rows, int64_t words, int32_t *order, int32_t *next, int32_t *table)
 {
-    int64_t size = 1, n = 0;
-    while (size*2 <= rows) size *= 2;
-    for (int64_t i = 0; i < size; i++) last[i] = -1; /* of the rows that begin with this hash, the one that was seen last */
+    int64_t size = 1, n = 0, many = 0;
+    while (size < 2*rows) size *= 2;
+    for (int64_t i = 0; i < size; i++) table[i] = -1; /* the first row with this hash; `next` leads to the others */
     for (int64_t r = rows - 1; r >= 0; r--) {
         uint64_t hash = 0;
         for (int64_t w = 0; w < words; w++) hash = (hash ^ bits[r*words + w])*UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 29;
-        int32_t *const place = last + (hash >> 40)%(uint64_t)size;
+        int32_t *const place = table + (hash >> 40)%(uint64_t)size;
         next[r] = *place;
         *place = (int32_t)r;
     }
-    /* next[r] is the next row of the same place in the table: mostly the next equal one */
+    int32_t *const left = table, *const taken = table + rows;
+    memset(taken, 0, (size_t)rows*sizeof *taken);
     for (int64_t r = 0; r < rows; r++) {
-        if (next[r] == -2) continue;
-        for (int32_t i = (int32_t)r; i >= 0;) {
-            const int32_t after = next[i];
-            order[n++] = i;
-            next[i] = -2;
-            i = after;
-        }
+        if (taken[r]) continue;
+        const int64_t begin = n;
+        for (int32_t i = (int32_t)r; i >= 0; i = next[i])
+            if (!taken[i] && (i == r || memcmp(bits + r*words, bits + i*words, (size_t)words*sizeof *bits) == 0)) {
+                order[n++] = i;
+                taken[i] = 1;
+            }
+        while ((n - begin)%GROUP != 0) left[many++] = order[--n];
     }
+    memcpy(order + n, left, (size_t)many*sizeof *left);
 }
 
 /* An order in which each four rows from the first on are alike: to a first one come those of the next LIKE that differ least from it.
@@ -107,19 +118,22 @@ int64_t snn_groups_begins(int64_t rows, int64_t terms, int64_t span)
     return (rows + GROUP - 1)/GROUP*((terms + span - 1)/span) + 1;
 }
 
+/* Words of bits of a matrix. */
+int64_t snn_groups_words(int64_t rows, int64_t terms) { return rows*words_of(terms); }
+
 /* Groups of the rows of `a` (rows, terms): `order` says which rows, `list` the terms of each group in passes of `span` (a multiple of 64),
- * counted from the first of the pass. `bits` has room for a bit for each number, rows in whole words; `room` for two numbers a row. Returns
- * how many terms there are; -1, and no lists, where the first groups need more than a part `most` of theirs. */
+ * counted from the first of the pass. `bits` has room for snn_groups_words, `room` for five numbers a row. Returns how many terms there
+ * are; -1, and no lists, where the first groups need more than a part `most` of theirs. */
 int64_t snn_groups_of_rows(const real *a, int64_t rows, int64_t terms, int64_t span, real most, uint64_t *bits, int32_t *room,
                            int32_t *order, int64_t *begin, uint16_t *list)
 {
-    const int64_t words = (terms + 63)/64;
+    const int64_t words = words_of(terms);
     int64_t n = 0;
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t w = 0; w < words; w++) bits[r*words + w] = active_bits(a + r*terms + w*64, terms - w*64);
+        for (int64_t w = 0; w < words; w++) bits[r*words + w] = w*64 < terms ? active_bits(a + r*terms + w*64, terms - w*64) : 0;
     equals_together(bits, rows, words, order, room, room + rows);
     if (!like_together(bits, rows, words, order, (double)most*(double)terms)) return -1;
-    for (int64_t first = 0; first < words; first += span/64)
+    for (int64_t first = 0; first*64 < terms; first += span/64)
         for (int64_t g = 0; g < rows; g += GROUP) {
             *begin++ = n;
             for (int64_t w = first; w < words && w < first + span/64; w++) {
@@ -144,7 +158,7 @@ double snn_groups_look(const real *a, int64_t terms, int64_t rows, int64_t every
     return all > 0 ? (double)needed/(double)all : 0;
 }
 
-/* The same of columns: groups of neighbours among the columns of `a` (terms, rows), as they come. */
+/* The same of columns: groups of neighbours among the columns of `a` (terms, rows), as they come; `list` has room for one more. */
 int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_t span, int64_t *begin, uint16_t *list)
 {
     int64_t n = 0;
@@ -152,19 +166,14 @@ int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_
         const int64_t count = terms - first < span ? terms - first : span;
         for (int64_t at = 0; at < rows; at += 64) { /* sixteen groups */
             const int64_t many = ((rows - at < 64 ? rows - at : 64) + GROUP - 1)/GROUP;
-            uint16_t found[64/GROUP][TERMS + 1];
-            int64_t length[64/GROUP] = {0};
-            for (int64_t k = 0; k < count; k++) {
-                const uint64_t any = any_of_four(active_bits(a + (first + k)*rows + at, rows - at));
-                for (int64_t g = 0; g < many; g++) {
-                    found[g][length[g]] = (uint16_t)k;
-                    length[g] += any >> GROUP*g & 1;
-                }
-            }
+            uint64_t any[TERMS];
+            for (int64_t k = 0; k < count; k++) any[k] = any_of_four(active_bits(a + (first + k)*rows + at, rows - at));
             for (int64_t g = 0; g < many; g++) {
                 *begin++ = n;
-                memcpy(list + n, found[g], (size_t)length[g]*sizeof *list);
-                n += length[g];
+                for (int64_t k = 0; k < count; k++) { /* without a branch: what is not needed is written over */
+                    list[n] = (uint16_t)k;
+                    n += any[k] >> GROUP*g & 1;
+                }
             }
         }
     }

@@ -69,7 +69,7 @@ class Grouping:
         rows, terms = sent.shape
         begin, count = self._room(rows, terms, SPAN_OF_ROWS)
         order = np.empty(rows, np.int32)
-        bits, room = np.empty(rows * -(-terms // 64), np.uint64), np.empty(2 * rows, np.int32)
+        bits, room = np.empty(self._native.call("snn_groups_words", rows, terms), np.uint64), np.empty(5 * rows, np.int32)
         found = self._native.call(
             "snn_groups_of_rows", sent, rows, terms, SPAN_OF_ROWS, float(most), bits, room, order, begin, self._list
         )
@@ -125,6 +125,6 @@ class Grouping:
     def _room(self, rows: int, terms: int, span: int) -> tuple[Values, int]:
         """Room for where the lists of groups begin, and how many groups there are; there is room for all lists then."""
         groups = -(-rows // GROUP)
-        if self._list.size < groups * terms:
-            self._list = np.empty(groups * terms, np.uint16)
+        if self._list.size <= groups * terms:
+            self._list = np.empty(groups * terms + 1, np.uint16)
         return np.empty(self._native.call("snn_groups_begins", rows, terms, span), np.int64), groups

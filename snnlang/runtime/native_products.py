@@ -69,7 +69,7 @@ _PARTS = {
 }
 _COUNTS = (
     *("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list"),
-    *("snn_groups_begins", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_groups_vector"),
+    *("snn_groups_begins", "snn_groups_words", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_groups_vector"),
 )
 
 

@@ -135,6 +135,7 @@ class _Evaluation:
         self.of = loss
         self.readouts, self.columns, self.given = readouts, columns, weights
         self.known: dict[int, Values] = {}
+        self.classes: dict[int, Values] = {}  # labels that were checked
         self.powers: dict[int, tuple[Values, Values]] = {}  # of a cross-entropy: exp(scores - greatest), and their sums
         self.adjoints: dict[str, Values] = {label: np.zeros_like(value) for label, value in readouts.items()}
         self.weight_adjoints: dict[str, Values] = {}
@@ -213,7 +214,10 @@ class _Evaluation:
         return np.asarray(getattr(np, function)(value, axis=axes, keepdims=True))
 
     def _label(self, node: Loss) -> Values:
-        """Labels as whole numbers (sample,), checked."""
+        """Labels as whole numbers (sample,), checked once."""
+        known = self.classes.get(id(node))
+        if known is not None:
+            return known
         name = node.name if isinstance(node, Column) else ""
         given = np.asarray(self.columns[name]) if name else self.value(node).reshape(-1)
         whole = np.rint(given)
@@ -228,6 +232,7 @@ class _Evaluation:
                 getattr(node, "span", None),
                 help=f"give the readout {int(labels.max()) + 1} neurons, or renumber the labels",
             )
+        self.classes[id(node)] = labels
         return np.asarray(labels)
 
     @staticmethod

@@ -25,8 +25,8 @@ Values = NDArray[Any]
 GROUP = 4
 #: Terms of a pass: a panel of the other matrix stays in the second-level cache, and for columns what is read of the signals does too.
 SPAN_OF_ROWS, SPAN_OF_COLUMNS = 1024, 512
-#: What a term of a group takes, where one of the BLAS takes 1: for groups of rows and of columns, by the bytes of a vector.
-COSTS = {64: (0.95, 1.05), 32: (1.25, 1.5), 16: (1.3, 1.55)}
+#: What a term takes in groups of rows, in groups of columns and of gathered rows, where one of the BLAS takes 1; by the bytes of a vector.
+COSTS = {64: (0.95, 1.05, 3.5), 32: (1.25, 1.5, 3.7), 16: (1.3, 1.55, 1.8)}
 #: What making groups takes for each number that is sent, likewise; a number has as many terms as there are receivers.
 MAKING = 30.0
 #: Senders below which groups of their rows take longer to find than to multiply.
@@ -61,7 +61,7 @@ class Grouping:
         self._list = np.empty(0, np.uint16)
 
     @cached_property
-    def _costs(self) -> tuple[float, float]:
+    def _costs(self) -> tuple[float, float, float]:
         return COSTS[self._native.call("snn_groups_vector")]
 
     def of_rows(self, sent: Values, most: float = 1.0) -> Groups | None:
@@ -88,12 +88,14 @@ class Grouping:
         density = found / max(1, count * terms)
         return Groups(rows, terms, 1, rows, SPAN_OF_COLUMNS, None, begin, self._list, density)
 
-    def worth(self, sent: Values, receivers: int, density: float, other: float, back: bool) -> Groups | None:
-        """Groups of the rows of ``sent``, or with ``back`` of its columns, where they beat the best other way, which takes ``other``
-        of the time of a BLAS; ``density`` is the part of active senders."""
+    def worth(self, sent: Values, receivers: int, density: float, rare: bool, back: bool) -> Groups | None:
+        """Groups of the rows of ``sent``, or with ``back`` of its columns, where they beat the other way: gathered rows where the part
+        ``density`` of active senders is ``rare``, else a BLAS."""
         if not SPARSE <= density < FULL or sent.shape[1] < FEWEST:
             return None
-        most = (other - MAKING / receivers) / self._costs[back]
+        by_rows, by_columns, gathered = self._costs
+        other = min(1.0, density * gathered) if rare else 1.0
+        most = (other - MAKING / receivers) / (by_columns if back else by_rows)
         if most <= density:
             return None
         return self.of_columns(sent, min(most, 1.0)) if back else self.of_rows(sent, min(most, 1.0))

@@ -30,8 +30,8 @@ from snnlang.runtime.team import Team
 from snnlang.runtime.windows import Convolution, Pool, Window
 
 Values = NDArray[Any]
-#: The part of active senders below which gathered rows beat a matrix product; they take so much less with fewer.
-RARE = 0.3
+#: The part of active senders below which gathered rows beat a matrix product.
+RARE = 0.22
 #: The part of active channels below which a convolution goes through lists of them.
 RARE_PIXELS = 0.18
 #: Channels, before and after, below which a convolution makes no lists.
@@ -246,8 +246,7 @@ class NativeDense(Dense):
 
     def _grouped(self, sent: Values, factor: Values, out: Values, density: float, steps: int, back: bool, add: bool) -> bool:
         """Multiply by groups of what was sent, or with ``back`` of its columns. False: another way is faster."""
-        other = density / RARE if density < RARE else 1.0
-        groups = self._grouping.worth(sent, self.post, density, other, back)
+        groups = self._grouping.worth(sent, self.post, density, density < RARE, back)
         if groups is not None:
             self._grouping.multiply(groups, sent, factor, out, self.scale, add, steps)
         return groups is not None

@@ -160,11 +160,11 @@ def test_groups_are_refused_where_another_way_is_faster() -> None:
     halves = np.repeat(rng.random((40, 64)) < 0.45, 8, 1).repeat(4, 0).astype(np.float32)  # (160, 512)
     loose = sparse(rng, (160, 512), 0.7, native.real)
     for back in (False, True):
-        assert grouping.worth(halves, 400, 0.45, 1.0, back) is not None
-        assert grouping.worth(loose, 400, 0.7, 1.0, back) is None
-        assert grouping.worth(halves, 400, 0.05, 0.2, back) is None  # so few that rows are gathered
-        assert grouping.worth(halves, 8, 0.45, 1.0, back) is None  # the lists would cost more than the product
-        assert grouping.worth(halves[:, :100], 400, 0.45, 1.0, back) is None
+        assert grouping.worth(halves, 400, 0.45, False, back) is not None
+        assert grouping.worth(loose, 400, 0.7, False, back) is None
+        assert grouping.worth(halves, 400, 0.05, True, back) is None  # so few that rows are gathered
+        assert grouping.worth(halves, 8, 0.45, False, back) is None  # the lists would cost more than the product
+        assert grouping.worth(halves[:, :100], 400, 0.45, False, back) is None
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -12,6 +12,7 @@
 #define PANEL 2 /* 8, 2 and what a product needs before it is added */
 #endif
 #define TERMS 1024 /* of a pass: they are counted in 16 bits, and a panel of so many stays in the second-level cache */
+#define AHEAD 8    /* terms before its turn that a term is fetched */
 #define TOGETHER 8 /* panels at most that a group meets one after the other */
 #define SEEN 8     /* groups after which it is known whether they are worth making */
 #define WORDS 8    /* of bits that are counted together */
@@ -181,6 +182,16 @@ int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_
     return n;
 }
 
+/* No processor guesses which terms are left out. A narrow panel has too little to do for a term to look ahead. */
+#if PANEL > 3
+#define FETCH(N)                                                                                                                         \
+    const int64_t ahead = list[n + AHEAD < count ? n + AHEAD : n];                                                                       \
+    __builtin_prefetch(a0 + ahead*along);                                                                                                \
+    _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) __builtin_prefetch(b + ahead*step + j*WIDTH);
+#else
+#define FETCH(N)
+#endif
+
 /* sums (GROUP, N vectors) = the listed terms of four rows times N vectors of b; terms of a row are `along` apart, rows of b `step`. */
 #define TILE_OF_GROUP(N)                                                                                                                 \
     static void group_##N(const uint16_t *list, int64_t count, const real *const *a, int64_t along, const real *b, int64_t step,         \
@@ -193,6 +204,7 @@ int64_t snn_groups_of_columns(const real *a, int64_t terms, int64_t rows, int64_
         for (int64_t n = 0; n < count; n++) {                                                                                            \
             const int64_t k = list[n];                                                                                                   \
             const real *const row = b + k*step;                                                                                          \
+            FETCH(N)                                                                                                                     \
             const real u[GROUP] = {a0[k*along], a1[k*along], a2[k*along], a3[k*along]};                                                  \
             vec v[N];                                                                                                                    \
             _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) v[j] = *(const vec_any *)(row + j*WIDTH);                                \
@@ -290,7 +302,8 @@ void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows
 {
     const int64_t groups = (rows + GROUP - 1)/GROUP, panels = ((columns + WIDTH - 1)/WIDTH + PANEL - 1)/PANEL;
     /* rows that lie a power of two apart meet in few lines of a cache */
-    const int64_t copied = columns*(int64_t)sizeof(real)%1024 == 0 || inner_terms > 1, together = panels_together(terms < span ? terms : span);
+    const int64_t copied = columns*(int64_t)sizeof(real)%1024 == 0 || inner_terms > 1;
+    const int64_t together = panels_together(terms < span ? terms : span);
     for (int64_t start = 0; start < terms; start += span, begin += groups, add = 1) {
         const int64_t pass = terms - start < span ? terms - start : span;
         for (int64_t p = 0; p < panels; p += together) {

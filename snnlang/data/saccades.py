@@ -7,6 +7,8 @@ pixel sends events by the model in ``sensor``. The path is closed, so a pixel th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ DURATION = 3 * SACCADE
 _CORNERS = np.array([[0.0, 0.0], [3.5, 7.0], [7.0, 0.0], [0.0, 0.0]])
 _TIMES = np.arange(0, DURATION + 1, 1000, dtype=np.float64)
 _REACH = 9  # pixels around the sensor from which a picture may move in
-#: Bytes of made events that are kept in memory; what is beyond is made again when it is asked for.
+#: Bytes of made events that are kept in memory, four for each event of a small sensor; what is beyond is made again when it is asked for.
 _KEPT = 512 * 2**20
 
 
@@ -88,24 +90,31 @@ class Moved(Recordings):
 
     def __init__(self, images: AnyColumn, sensor: Sensor, pixels: Pixels, background: float) -> None:
         self.images, self.sensor, self.pixels, self.background = images, sensor, pixels, background
-        self._kept: dict[int, tuple[NDArray[np.uint32], NDArray[np.uint32]]] = {}
+        self._kept: dict[int, NDArray[np.unsignedinteger[Any]]] = {}
         self._used = 0
 
     def __len__(self) -> int:
         return len(self.images)
 
     def read(self, number: int) -> Events:
-        area = self.sensor.height * self.sensor.width
         if number in self._kept:
-            t, code = (part.astype(np.int64) for part in self._kept[number])
-            place = code % area
-            return Events(t, place % self.sensor.width, place // self.sensor.width, code // area)
+            return self._unpacked(self._kept[number])
         events = saccade_events(np.asarray(self.images[number]), self.sensor, self.pixels, self.background)
         if self._used < _KEPT:
-            code = events.p * area + events.y * self.sensor.width + events.x
-            self._kept[number] = events.t.astype(np.uint32), code.astype(np.uint32)
-            self._used += 8 * len(events)
+            self._kept[number] = self._packed(events)
+            self._used += self._kept[number].nbytes
         return events
+
+    def _packed(self, events: Events) -> NDArray[np.unsignedinteger[Any]]:
+        """Time, polarity and place of each event as one whole number, in 32 bits where they fit (sensors of up to 82 x 82 pixels)."""
+        height, width = self.sensor.height, self.sensor.width
+        code = ((events.t * 2 + events.p) * height + events.y) * width + events.x
+        return code.astype(np.uint32 if (DURATION + 1) * 2 * height * width <= 2**32 else np.uint64)
+
+    def _unpacked(self, packed: NDArray[np.unsignedinteger[Any]]) -> Events:
+        rest, x = np.divmod(packed, packed.dtype.type(self.sensor.width))
+        rest, y = np.divmod(rest, packed.dtype.type(self.sensor.height))
+        return Events(*(part.astype(np.int64) for part in (rest >> 1, x, y, rest & 1)))
 
 
 def saccades(

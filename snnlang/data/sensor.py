@@ -69,7 +69,7 @@ def events_at(
     t = np.rint(np.concatenate([one[0] for one in found])).astype(np.int64)
     place = places[np.concatenate([one[1] for one in found])]
     p = np.concatenate([one[2] for one in found])
-    order = np.lexsort((place, t))
+    order = np.argsort((t << 32) + place, kind="stable")
     events = Events(t[order], place[order] % width, place[order] // width, p[order])
     return _rested(events, width, pixels.refractory) if pixels.refractory else events
 
@@ -116,10 +116,53 @@ def _crossings(
     off: NDArray[np.float64],
     leak: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """(times, pixels, polarities) of all steps crossed: the loop over frames finds who crosses how many, the rest is done at once."""
+    """(times, pixels, polarities) of all steps crossed: a loop over frames finds who crosses how many, the rest is done at once."""
+    if not leak and np.array_equal(on, off):
+        codes, before, count = _lattice(level, on)
+    else:
+        codes, before, count = _followed(level, times, on, off, leak)
+    codes, before = np.repeat(codes, count), np.repeat(before, count)
+    which = np.arange(len(codes)) - np.repeat(np.cumsum(count) - count, count) + 1  # 1, 2, … within a crossing
+    frame, place = codes >> 32, codes & 0xFFFFFFFF
+    start, end = level[frame - 1, place], level[frame, place]
+    up = end > before
+    reached = before + which * np.where(up, on[place], -off[place])
+    moved = end - start
+    part = np.divide(reached - start, moved, out=np.ones(len(codes)), where=moved != 0)
+    t = times[frame - 1] + np.clip(part, 0, 1) * (times[frame] - times[frame - 1])
+    return t, place, up.astype(np.int64)
+
+
+#: Crossings, by frame and pixel (``frame << 32 | pixel``): the reference before, and how many steps it moves.
+_Found = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+
+
+def _lattice(level: NDArray[np.float64], step: NDArray[np.float64]) -> _Found:
+    """Up and down by one step, the reference is a whole number of steps from its start, and follows between two whole numbers."""
+    apart = (level - level[0]) / step
+    least = np.floor(apart + _SLACK).astype(np.int32)
+    most = np.ceil(apart - _SLACK).astype(np.int32)
+    at = np.zeros_like(least)
+    for number in range(1, len(level)):
+        np.maximum(at[number - 1], least[number], out=at[number])
+        np.minimum(at[number], most[number], out=at[number])
+    frame, place = np.divmod(np.flatnonzero(at[1:] != at[:-1]), len(step))
+    before = at[frame, place]
+    count = np.abs(at[frame + 1, place] - before).astype(np.int64)
+    return (frame + 1 << 32) + place, level[0, place] + before * step[place], count
+
+
+def _followed(
+    level: NDArray[np.float64],
+    times: NDArray[np.float64],
+    on: NDArray[np.float64],
+    off: NDArray[np.float64],
+    leak: float,
+) -> _Found:
+    """Steps up and down that differ, or a reference that sinks by the leak: frame by frame."""
     reference = level[0].copy()
     high, low = on * (1 - _SLACK), -off * (1 - _SLACK)
-    found: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = []
+    found: list[_Found] = [(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.int64))]
     for number in range(1, len(level)):
         if leak:
             reference -= on * (leak * (times[number] - times[number - 1]) * 1e-6)
@@ -131,21 +174,9 @@ def _crossings(
             signed = np.where(apart > 0, on[hit], -off[hit])
             count = np.floor(apart / signed + _SLACK)
             reference[hit] = before + count * signed
-            found.append((hit + (number << 32), before, count))
-    if not found:
-        return np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    codes, before, count = (np.concatenate(parts) for parts in zip(*found))
-    steps = count.astype(np.int64)
-    codes, before = np.repeat(codes, steps), np.repeat(before, steps)
-    which = np.arange(len(codes)) - np.repeat(np.cumsum(steps) - steps, steps) + 1  # 1, 2, … within a crossing
-    frame, place = codes >> 32, codes & 0xFFFFFFFF
-    start, end = level[frame - 1, place], level[frame, place]
-    up = end > before
-    reached = before + which * np.where(up, on[place], -off[place])
-    moved = end - start
-    part = np.divide(reached - start, moved, out=np.ones(len(codes)), where=moved != 0)
-    t = times[frame - 1] + np.clip(part, 0, 1) * (times[frame] - times[frame - 1])
-    return t, place, up.astype(np.int64)
+            found.append((hit + (number << 32), before, count.astype(np.int64)))
+    codes, starts, counts = (np.concatenate(parts) for parts in zip(*found))
+    return codes, starts, counts
 
 
 def _noise(

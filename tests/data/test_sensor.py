@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from snnlang.data import saccades
 from snnlang.data.events import Frames, Sensor
 from snnlang.data.load import load
-from snnlang.data.saccades import SACCADE, displacement, saccade_events, stabilised
+from snnlang.data.saccades import SACCADE, Moved, displacement, saccade_events, stabilised
 from snnlang.data.sensor import Pixels, events_of, logarithm
 from snnlang.diagnostics import SnnError
 
@@ -54,6 +54,20 @@ def test_the_reference_tracks_the_logarithm(level: list[float], on: float, off: 
     assert -off - 1e-6 < level[-1] - reference < on + 1e-6
     assert (np.diff(events.t) >= 0).all()
     assert not len(events) or (events.t[0] >= 0 and events.t[-1] <= 100 * (len(level) - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.one_of(st.floats(-3, 3), st.integers(-12, 12).map(lambda k: 0.2 * k)), min_size=2, max_size=30),
+    st.sampled_from((0.2, 0.13)),
+)
+def test_equal_steps_make_the_events_of_steps_that_hardly_differ(level: list[float], step: float) -> None:
+    """Equal steps up and down are found on a lattice, others frame by frame; also where brightness comes to lie on a step exactly."""
+    times = np.arange(len(level)) * 1e-4
+    found, polarity = one_pixel(np.array(level), times, Pixels(step, step))
+    expected, other = one_pixel(np.array(level), times, Pixels(step, step * (1 + 1e-13)))
+    assert polarity == other
+    assert found == pytest.approx(expected, abs=1.1e-6)
 
 
 def test_what_real_pixels_do() -> None:
@@ -120,6 +134,20 @@ def test_only_pixels_that_see_something_are_worked_on(monkeypatch: pytest.Monkey
     for one, other in zip((some.t, some.x, some.y, some.p), (whole.t, whole.x, whole.y, whole.p), strict=True):
         np.testing.assert_array_equal(one, other)
     assert len(some) > 1000
+
+
+@pytest.mark.parametrize(("size", "kind"), [(20, np.uint32), (90, np.uint64)])
+def test_events_are_the_same_when_asked_for_again(size: int, kind: type) -> None:
+    """Kept in four bytes an event, or in eight where the sensor is large."""
+    images = np.random.default_rng(1).random((2, 12, 9))
+    made = Moved(images, Sensor(size, size), Pixels(), 0.1)
+    first, again = made.read(1), made.read(1)
+    kept = made._kept[1]
+    assert (kept.dtype, len(kept)) == (kind, len(first))
+    for one, other in zip((first.t, first.x, first.y, first.p), (again.t, again.x, again.y, again.p), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert first.t.max() > saccades.DURATION - 5000
 
 
 def test_as_a_source() -> None:

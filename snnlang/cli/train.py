@@ -55,7 +55,7 @@ def train(
     if picture is not None and history.epochs:
         from snnlang.runtime.curves import draw
 
-        draw(history, picture)
+        draw(history, picture, network.experiment.name)
     if as_json:
         say(json.dumps(history.data(), indent=2))
     elif not quiet:

@@ -62,7 +62,11 @@ LARGEST = 40
 
 def draw(recording: Recording, path: str | Path) -> None:
     """Draw the plots of a recording (or of every point of a sweep) into a file, whole or not at all. Raises E803, E806, E829."""
-    made = figure(recording)
+    write(figure(recording), path)
+
+
+def write(made: Figure, path: str | Path) -> None:
+    """Write a figure, the same bytes for the same figure. Raises E803 for an ending that is none of a picture, and E801."""
     matplotlib = require_matplotlib()
     if Path(path).suffix.lower().lstrip(".") not in made.canvas.get_supported_filetypes():
         raise error("E803", f"'{path}' has no ending of a picture", help="end it with .png, .pdf or .svg")

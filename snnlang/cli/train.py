@@ -54,8 +54,9 @@ def train(
     )
     if picture is not None and history.epochs:
         from snnlang.runtime.curves import draw
+        from snnlang.runtime.plotting import title_of
 
-        draw(history, picture, network.experiment.name)
+        draw(history, picture, title_of(network.experiment.network.name, network.experiment.name))
     if as_json:
         say(json.dumps(history.data(), indent=2))
     elif not quiet:

@@ -77,6 +77,11 @@ def write(made: Figure, path: str | Path) -> None:
         made.savefig(temporary, dpi=160, metadata=metadata or None)
 
 
+def title_of(network: str, experiment: str) -> str:
+    """``Digits``, or ``Digits: learn`` where the experiment has a name of its own."""
+    return network if experiment == network else f"{network}: {experiment}"
+
+
 def require_matplotlib() -> Any:
     """Matplotlib, or E806."""
     try:
@@ -163,7 +168,7 @@ def figure(recording: Recording) -> Figure:
                     annotation_clip=False,
                 )
         made_of = recording.made
-        title = made_of.network if made_of.experiment == made_of.network else f"{made_of.network}: {made_of.experiment}"
+        title = title_of(made_of.network, made_of.experiment)
         title = f"{title}, {point_title(recording)}" if recording.point else title
         made.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
         if len(recording.sweep) > LARGEST:

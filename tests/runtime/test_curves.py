@@ -57,7 +57,8 @@ def test_everything_is_drawn() -> None:
     assert lines(accuracy)["test 61.3 %"] == pytest.approx([61.25, 61.25])
     assert lines(rates) == {"first": [0.2] * 3, "second": [0.9, 0.5, 0.4]}
     assert rates.get_ylim()[0] == 0
-    for axes in made.axes:
+    panels: list[Any] = list(made.axes)
+    for axes in panels:
         assert all(
             line.get_xdata()[0] in (0, 1) for line in axes.get_lines()
         )  # an epoch, or the left edge of the line across
@@ -82,7 +83,8 @@ def test_panels_do_not_overlap(factor: float) -> None:
     epochs = tuple(replace(epoch, loss=factor * epoch.loss, validation_loss=None) for epoch in history().epochs)
     made = figure(history(epochs=epochs, test_loss=None), "A title")
     made.draw_without_rendering()
-    boxes = [axes.get_tightbbox() for axes in made.axes]
+    boxes = [box for box in (axes.get_tightbbox() for axes in made.axes) if box is not None]
+    assert len(boxes) == 3
     for left, right in pairwise(boxes):
         assert left.x1 < right.x0
     width, height = made.canvas.get_width_height()

@@ -7,6 +7,7 @@ event, handler or weighted connection is refused (E750).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -16,7 +17,7 @@ from snnlang.codegen import plan as p
 from snnlang.codegen.cell import Cell, cell_of, refusal
 from snnlang.codegen.population_sums import population_sums
 from snnlang.codegen.schedule import components
-from snnlang.codegen.synapse_cells import synapse_cells
+from snnlang.codegen.synapse_cells import is_bias, synapse_cells
 from snnlang.diagnostics import Span, error
 from snnlang.frozen import dataclass
 
@@ -30,9 +31,10 @@ class Link:
     """A connection as a linear map: ``target`` receives ``scale`` times ``weight`` times ``source`` of ``lag`` steps ago.
 
     ``source`` is an event list (kind ``event``), an array (``value``), or nothing (``bias``: the weight itself). ``weight`` is an array of
-    one number per synapse, per shared weight or per neuron, or of one number (shape ()), or "" (1). ``factors`` are arrays of one number
-    that multiply it. ``pool`` is ``max`` where the greatest of what arrives is taken instead of the sum. ``late``: of those synapses alone
-    whose delay is so many steps (:mod:`snnlang.codegen.late_links`).
+    one number per synapse, per shared weight or per neuron, or of one number (shape ()), or "" (1); a bias has one for each ``places``
+    neurons, which are a channel. ``factors`` are arrays of one number that multiply it. ``pool`` is ``max`` where the greatest of what
+    arrives is taken instead of the sum. ``late``: of those synapses alone whose delay is so many steps
+    (:mod:`snnlang.codegen.late_links`).
     """
 
     name: str
@@ -49,6 +51,7 @@ class Link:
     pool: Literal["", "max"] = ""
     span: Span | None = None
     late: int | None = None
+    places: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +93,8 @@ def learning_plan(
                 link = _link(plan, kernel, inputs)
                 links.append(link)
                 arriving.add(link.target)
-            case p.Launch(kernel=kernel) if _is_bias(plan, kernel):
-                statement = kernel.body[0]
-                assert isinstance(statement, k.Accumulate)
-                assert isinstance(statement.value, k.Load)
-                target = statement.array
-                after = plan.arrays[target].owner
-                links.append(
-                    Link(
-                        kernel.title, "bias", "", "", 0, target, after, "", statement.value.array, 1.0, span=kernel.span
-                    )
-                )
+            case p.Launch(kernel=kernel) if is_bias(plan.arrays, kernel):
+                links.append(_bias_link(plan, kernel))
             case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Each):
                 turns.setdefault(_owner(plan, kernel, populations), []).append(node)
             case p.Fill() | p.ClearList():
@@ -155,15 +149,19 @@ def _still(plan: p.Plan) -> Iterator[p.PlanNode]:
         match node:
             case p.Fill():
                 yield node
-            case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Synapses) or _is_bias(plan, kernel):
+            case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Synapses) or is_bias(plan.arrays, kernel):
                 yield node
 
 
-def _is_bias(plan: p.Plan, kernel: k.Kernel) -> bool:
-    match kernel.body:
-        case (k.Accumulate(index=index, value=k.Load(array=array)),) if index == k.Local("i", "int"):
-            return plan.arrays[array].role == "weight"
-    return False
+def _bias_link(plan: p.Plan, kernel: k.Kernel) -> Link:
+    statement = kernel.body[0]
+    assert isinstance(statement, k.Accumulate)
+    assert isinstance(statement.value, k.Load)
+    target, weight = plan.arrays[statement.array], plan.arrays[statement.value.array]
+    places = math.prod(target.shape) // math.prod(weight.shape)
+    return Link(
+        kernel.title, "bias", "", "", 0, target.name, target.owner, "", weight.name, 1.0, span=kernel.span, places=places
+    )
 
 
 def _owner(plan: p.Plan, kernel: k.Kernel, populations: tuple[str, ...]) -> str:

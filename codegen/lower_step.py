@@ -17,6 +17,7 @@ from snnlang.codegen.lower_trial import lower_scheduled_handlers
 from snnlang.codegen.plan import ClearList, Fill, Launch, PlanNode, Settle
 from snnlang.model import expression as e
 from snnlang.model.network import NetworkInput
+from snnlang.model.weights import bias_size
 
 
 def lower_step(low: Lowering) -> list[PlanNode]:
@@ -77,9 +78,10 @@ def _feeds(low: Lowering, state: PopulationState, skip: set[str]) -> tuple[list[
             moving_inputs |= ports
         if projection.projection.bias:
             given = projection.projection.biases
+            count = bias_size(projection.projection, state.size)
             array = assembly.add_array(
                 f"{projection.path}.bias",
-                (state.size,),
+                (count,),
                 role="weight",
                 data=None if given is None else given.array.reshape(-1),
                 owner=projection.path,
@@ -93,7 +95,7 @@ def _feeds(low: Lowering, state: PopulationState, skip: set[str]) -> tuple[list[
                             f"{array}_added",
                             f"bias of {projection.path}",
                             k.Each(state.size),
-                            [k.Accumulate(state.arrays[port], I, load(assembly, array, I))],
+                            [k.Accumulate(state.arrays[port], I, load(assembly, array, _channel(state.size // count)))],
                         )
                     ],
                 )
@@ -120,6 +122,11 @@ def _feeds(low: Lowering, state: PopulationState, skip: set[str]) -> tuple[list[
         else:
             still += nodes
     return fills + moving, still
+
+
+def _channel(places: int) -> k.Expr:
+    """The channel of neuron ``i``, where a channel has so many neurons."""
+    return I if places == 1 else k.Binary("/", I, k.Const(places, "int"), "int")
 
 
 def _writes(nodes: list[PlanNode], array: str) -> bool:

@@ -534,7 +534,7 @@ class _Rewriting:
         maps = {
             s.array
             for node in (*self.coefficients, *nodes)
-            if isinstance(node, p.Launch) and (isinstance(node.kernel.domain, k.Fan | k.Synapses) or _is_bias(self.arrays, node.kernel))
+            if isinstance(node, p.Launch) and (isinstance(node.kernel.domain, k.Fan | k.Synapses) or is_bias(self.arrays, node.kernel))
             for s in k.walk_statements(node.kernel.body)
             if isinstance(s, k.Accumulate | k.Store)
         }
@@ -562,7 +562,8 @@ def _accumulated(node: p.PlanNode) -> set[str]:
     return {s.array for s in k.walk_statements(node.kernel.body) if isinstance(s, k.Accumulate)}
 
 
-def _is_bias(arrays: dict[str, p.Array], kernel: k.Kernel) -> bool:
+def is_bias(arrays: dict[str, p.Array], kernel: k.Kernel) -> bool:
+    """Whether a kernel adds a bias to a population: numbers that are weights, one for each neuron or each channel."""
     match kernel.body:
         case (k.Accumulate(index=index, value=k.Load(array=array)),) if index == I:
             return arrays[array].role == "weight"

@@ -65,33 +65,36 @@ int64_t snn_list_lanes(void) { return LANES; }
 /* to[i*width + r] = from[r*count + i] for columns first .. last - 1 and all rows; width is a multiple of LANES, the rest of it 0. */
 void snn_list_columns(const real *from, int64_t count, int64_t rows, int64_t width, real *to, int64_t first, int64_t last)
 {
-    for (int64_t i = first; i < last; i += TILE) {
-        const int64_t part = last - i < TILE ? last - i : TILE;
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < part; j++) to[(i + j)*width + r] = from[r*count + i + j];
-        for (int64_t j = 0; j < part; j++)
-            for (int64_t r = rows; r < width; r++) to[(i + j)*width + r] = 0;
-    }
+    turn_over(rows, last - first, from + first, count, to + first*width, width, 0);
+    for (int64_t i = first; i < last && rows < width; i++) memset(to + i*width + rows, 0, (size_t)(width - rows)*sizeof(real));
 }
 
 /* out[g] += factor times the sum, over the synapses of weight g, of what was sent times what arrived, in all rows. */
 void snn_list_slopes(const int64_t *begin, const int32_t *pre, const int32_t *post, const real *sent, const real *arrived, int64_t width,
                      real *out, int64_t first, int64_t last, real factor)
 {
-    for (int64_t g = first; g < last; g++) {
-        vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-        for (int64_t k = begin[g]; k < begin[g + 1]; k++) {
-            const vec_any *const x = (const vec_any *)(sent + pre[k]*width), *const y = (const vec_any *)(arrived + post[k]*width);
-            for (int64_t i = 0; i < width/WIDTH; i += 4) {
-                s0 += x[i]*y[i];
-                s1 += x[i + 1]*y[i + 1];
-                s2 += x[i + 2]*y[i + 2];
-                s3 += x[i + 3]*y[i + 3];
+    for (int64_t g = first; g < last; g += WIDTH) { /* lanes of as many weights are summed together */
+        const int64_t part = last - g < WIDTH ? last - g : WIDTH;
+        vec lanes[WIDTH], turned[WIDTH];
+        if (part < WIDTH) memset(lanes, 0, sizeof lanes);
+        for (int64_t j = 0; j < part; j++) {
+            vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+            for (int64_t k = begin[g + j]; k < begin[g + j + 1]; k++) {
+                const vec_any *const x = (const vec_any *)(sent + pre[k]*width), *const y = (const vec_any *)(arrived + post[k]*width);
+                for (int64_t i = 0; i < width/WIDTH; i += 4) {
+                    s0 += x[i]*y[i];
+                    s1 += x[i + 1]*y[i + 1];
+                    s2 += x[i + 2]*y[i + 2];
+                    s3 += x[i + 3]*y[i + 3];
+                }
             }
+            lanes[j] = (s0 + s1) + (s2 + s3);
         }
-        const vec s = (s0 + s1) + (s2 + s3);
-        real total = 0;
-        for (int64_t j = 0; j < WIDTH; j++) total += s[j];
-        out[g] += factor*total;
+        turn_over(WIDTH, WIDTH, (const real *)lanes, WIDTH, (real *)turned, WIDTH, 0);
+        for (int64_t half = WIDTH/2; half > 0; half /= 2)
+            for (int64_t j = 0; j < half; j++) turned[j] += turned[j + half];
+        real *const to = out + g;
+        if (part == WIDTH) *(vec_any *)to += factor*turned[0];
+        else for (int64_t j = 0; j < part; j++) to[j] += factor*turned[0][j];
     }
 }

@@ -221,7 +221,7 @@ def folded(projection: Projection, found: Mapping[str, Values], taken: set[str],
         weights = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
     else:
         weights = weights * factor
-    bias = np.repeat(values["shift"] - factor * values["mean"], projection.post.size // count)
+    bias = values["shift"] - factor * values["mean"]
     return replace(
         projection,
         weight=ArrayValue(weights.reshape(-1), projection.weight.unit, ordered=True),

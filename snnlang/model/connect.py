@@ -161,7 +161,7 @@ class Joiner:
             dendritic,
             settle,
             None,
-            read.bias or self._bias(options, reader),
+            self._bias(read, options, reader, post.indices is not None),
             dropout=link.dropout,
             batch_norm=link.batch_norm,
             delay_range=None if trained is None else trained[1],
@@ -333,8 +333,17 @@ class Joiner:
             return None
         return greatest
 
-    def _bias(self, options: Mapping[str, tree.Expression], reader: Reader) -> bool:
-        return "bias" in options and bool(reader.truth(options["bias"], "the option `bias`"))
+    def _bias(self, read: PatternRead, options: Mapping[str, tree.Expression], reader: Reader, part: bool) -> bool:
+        bias = read.bias or ("bias" in options and bool(reader.truth(options["bias"], "the option `bias`")))
+        if bias and part and read.kind == "conv2d":
+            self.collector.error(
+                "E767",
+                "a bias of each channel of a part of a population",
+                read.span,
+                "a convolution adds its bias to whole populations",
+                help="connect the whole population, or give the part a population of its own",
+            )
+        return bias
 
     def _tie(self, expr: tree.Expression, link: Link) -> Tie | None:
         transposed = (

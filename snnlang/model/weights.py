@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from snnlang.diagnostics import Diagnostic, SnnError
 from snnlang.frozen import dataclass
-from snnlang.model.batch_norm import folded
+from snnlang.model.batch_norm import channels, folded
 from snnlang.model.expression import Constant
 from snnlang.model.model import Param, State
 from snnlang.model.network import ArrayValue, Experiment, Population, Projection, Value
@@ -141,15 +141,21 @@ def _projection(
     name = f"{projection.path}.bias"
     if projection.bias and name in found:
         taken.add(name)
-        if found[name].size != _target_size(projection, found[name].size):
-            problems.append(
-                f"`{name}` is {shown(found[name].shape)}, and the network's is {shown(projection.post.shape)}"
-            )
+        wanted_size = bias_size(projection, projection.post.size if projection.post.indices is None else found[name].size)
+        if found[name].size != wanted_size:
+            problems.append(f"`{name}` {_another_bias(projection, found[name], wanted_size)}")
         else:
             made = replace(made, biases=ArrayValue(found[name].reshape(-1), ONE, ordered=True))
     return made
 
 
-def _target_size(projection: Projection, given: int) -> int:
-    """A bias has one number for each neuron of the population, of which the connection may reach a part."""
-    return projection.post.size if projection.post.indices is None else given
+def bias_size(projection: Projection, population: int) -> int:
+    """The numbers of a bias: one for each channel of a convolution, else one for each neuron of the whole population, of which the
+    connection may reach a part."""
+    return channels(projection) if projection.pattern.kind == "conv2d" else population
+
+
+def _another_bias(projection: Projection, given: NDArray[Any], wanted: int) -> str:
+    if projection.pattern.kind == "conv2d" and given.size == projection.post.size:
+        return f"has one number for each of {given.size} neurons, and a convolution has one for each of its {wanted} channels"
+    return f"is {shown(given.shape)}, and the network's is {shown((wanted,))}"

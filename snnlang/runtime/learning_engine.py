@@ -598,7 +598,7 @@ class Engine:
             out = results[readout.label]
             for link in self._into_population(readout.population):
                 if link.kind == "bias":
-                    out += self._weight(link) * self.real.type(link.scale * weights.sum())
+                    out += self._bias(link, link.scale * weights.sum())
                     continue
                 sent = self._summed(link, weights)
                 self.wiring.products[link.name].forward(sent, self._weight(link), out, True)
@@ -622,6 +622,22 @@ class Engine:
 
     def _into_population(self, path: str) -> list[Link]:
         return [link for link in self._links if link.after == path]
+
+    def _bias(self, link: Link, scale: float) -> Values:
+        """``scale`` times a bias, one number for each neuron."""
+        bias = self._weight(link) * self.real.type(scale)
+        if link.places == 1:
+            return bias
+        made: Values = self.xp.empty((bias.size, link.places), self.real)
+        made[...] = bias[:, None]
+        return made.reshape(-1)
+
+    def _weigh_bias(self, link: Link, adjoint: Values, scale: float) -> None:
+        """Add to the gradient of a bias, from adjoints (batch, neurons): neurons of a channel have one number."""
+        gradient = self.gradients[link.weight]
+        total = adjoint.sum(0)
+        total = total if link.places == 1 else total.reshape(-1, link.places).sum(1)
+        gradient += total.reshape(gradient.shape) * self.real.type(scale)
 
     def _weight(self, link: Link) -> Values:
         return self.wiring.values[link.weight] if link.weight else self._fixed(np.ones(1, self.real))
@@ -653,7 +669,7 @@ class Engine:
                         continue
                     if link.kind == "bias":
                         once = self._input(name, "once", run.cell.size)
-                        bias = self._weight(link) * self.real.type(link.scale)
+                        bias = self._bias(link, link.scale)
                         if "once" in started:
                             once += bias
                         else:
@@ -899,9 +915,7 @@ class Engine:
                 self._leave_folded(link, weights, adjoint)
             if link.kind == "bias":
                 if link.weight in self.gradients:
-                    self.gradients[link.weight] += adjoint.sum(0).reshape(self.gradients[link.weight].shape) * (
-                        link.scale * weights.sum()
-                    )
+                    self._weigh_bias(link, adjoint, link.scale * weights.sum())
                 continue
             product = self.wiring.products[link.name]
             if link.weight in self.gradients:
@@ -1115,10 +1129,7 @@ class Engine:
             return
         size = self._runs[link.after].cell.size
         if link.kind == "bias":
-            once = self._buffer(f"{link.target}@once{BAR}", self._batch, size)
-            self.gradients[link.weight] += once.sum(0).reshape(self.gradients[link.weight].shape) * self.real.type(
-                link.scale
-            )
+            self._weigh_bias(link, self._buffer(f"{link.target}@once{BAR}", self._batch, size), link.scale)
             return
         sent, still = self._rows(link, first, count)
         rows = self._arrived(link, self._runs[link.after], still, count)

@@ -25,7 +25,7 @@ PIECE = 400_000
 @lru_cache(maxsize=2)
 def _text(double: bool) -> str:
     folder = files("snnlang.codegen") / "native"
-    parts = ((folder / name).read_text(encoding="utf-8") for name in ("vectors.h", "lists.h"))
+    parts = ((folder / name).read_text(encoding="utf-8") for name in ("vectors.h", "turning.h", "lists.h"))
     return HEAD.format(real="double" if double else "float") + "\n".join(parts)
 
 

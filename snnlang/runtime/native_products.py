@@ -1,4 +1,4 @@
-"""Products that the machine's compiler makes fast: convolutions, pools, and dense connections of few active senders.
+"""Products that the machine's compiler makes fast: pools, and dense connections of few active senders.
 
 Each class does what its NumPy parent does (:mod:`snnlang.runtime.products`, :mod:`snnlang.runtime.windows`), to rounding. Which code runs
 is decided by what is sent, never by the number of threads, and every sum has one order: results are the same bits for any number.
@@ -6,9 +6,7 @@ is decided by what is sent, never by the number of threads, and every sum has on
 * A dense connection is a matrix product of the BLAS, until rows that are zero together leave out enough of it
   (:mod:`snnlang.runtime.native_groups`), or fewer than :data:`RARE` of its senders are active (a sample of :data:`LOOKED_AT` rows is
   counted): then rows of the weights are gathered (codegen/native/rows.h).
-* A convolution goes image by image through lists of active channels where fewer than :data:`RARE_PIXELS` of them are active, else six
-  images at once through blocks of registers (codegen/native/convolution.h). The gradient of its weights likewise; what goes back to
-  the senders always takes the latter, since adjoints are dense.
+* Convolutions are in :mod:`snnlang.runtime.native_convolution`.
 """
 
 from __future__ import annotations
@@ -27,25 +25,17 @@ from snnlang.runtime import aligned
 from snnlang.runtime.native_groups import Grouping
 from snnlang.runtime.products import Dense
 from snnlang.runtime.team import Team
-from snnlang.runtime.windows import Convolution, Pool, Window
+from snnlang.runtime.windows import Pool, Window
 
 Values = NDArray[Any]
 #: The part of active senders below which gathered rows beat a matrix product.
 RARE = 0.22
-#: The part of active channels below which a convolution goes through lists of them.
-RARE_PIXELS = 0.18
-#: Channels, before and after, below which a convolution makes no lists.
-FEWEST = 8
 #: Rows that are counted to know that part.
 LOOKED_AT = 8
 #: Rows of a product that one thread computes at least, and multiplications of such a piece below which the product stays whole.
 PIECE_OF_ROWS, WORTH_PIECES = 64, 2_000_000
 #: Rows of adjoints that a gradient gathers from before the next ones: a part of their columns stays in the second-level cache.
 CHUNK = 512
-#: Numbers of a piece of images that the gradient of a convolution works on: they stay in the second-level cache.
-PIECE = 24000
-#: The same where active channels are listed: numbers of adjoints.
-RARE_PIECE = 64000
 #: Multiplications for which another thread pays.
 WORTH = 200_000
 #: Multiplications below which a matrix product is not worth counting who is active.
@@ -60,50 +50,36 @@ HEAD = """\
 typedef {real} real;
 #define SNN_INLINE static inline __attribute__((always_inline))
 """
-#: The texts of each library: lists of rows alone, with all that works on images, or with cycles of populations; and groups of rows.
+#: The texts of each library: lists of rows alone, or with what works on images; further ways through a convolution; groups of rows;
+#: cycles of populations.
 _PARTS = {
     "rows": ("vectors.h", "places.h", "rows.h"),
-    "images": ("vectors.h", "places.h", "rows.h", "convolution.h", "pools.h"),
-    "cycles": ("vectors.h", "places.h", "rows.h", "matrices.h", "cycles.h"),
+    "images": ("vectors.h", "places.h", "rows.h", "turning.h", "images.h", "convolution.h", "convolution_runs.h", "pools.h"),
+    "rare": ("vectors.h", "places.h", "rows.h", "turning.h", "images.h", "convolution_lists.h"),
+    "tiles": ("vectors.h", "turning.h", "images.h", "filtering.h", "convolution_tiles.h"),
+    "slopes": ("vectors.h", "turning.h", "images.h", "filtering.h", "convolution_slopes.h"),
     "groups": ("vectors.h", "places.h", "groups.h"),
+    "cycles": ("vectors.h", "places.h", "rows.h", "matrices.h", "cycles.h"),
 }
+_FURTHER = ("rare", "tiles", "slopes", "groups")
 _COUNTS = (
-    *("snn_columns", "snn_reach_room", "snn_rare_room", "snn_weigh_room", "snn_rare_weigh_room", "snn_rows_list"),
+    "snn_columns",
+    "snn_reach_room",
+    "snn_rare_room",
+    "snn_weigh_room",
+    "snn_rare_weigh_room",
+    "snn_rare_vectors",
+    "snn_rows_list",
+    "snn_run_vectors",
+    "snn_run_part",
+    "snn_run_room",
+    "snn_meet_room",
+    "snn_tiles_packed",
+    "snn_tiles_images",
+    "snn_tiles_room",
+    "snn_slopes_room",
     *("snn_groups_begins", "snn_groups_words", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_groups_vector"),
 )
-
-
-class _Reach(ctypes.Structure):
-    """``snn_reach`` of codegen/native/convolution.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("groups", "sources", "targets", "before", "after", "taps")),
-        *((name, ctypes.c_void_p) for name in ("first", "from_", "tap")),
-    ]
-
-
-class _Slide(ctypes.Structure):
-    """``snn_slide`` of codegen/native/convolution.h."""
-
-    _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in (
-                "groups",
-                "sources",
-                "targets",
-                "height",
-                "width",
-                "top",
-                "left",
-                "padded_height",
-                "padded_width",
-                "after",
-                "taps",
-            )
-        ),
-        *((name, ctypes.c_void_p) for name in ("pixel", "tap")),
-    ]
 
 
 class _Pool(ctypes.Structure):
@@ -149,15 +125,26 @@ class Native:
         self._rooms: list[Values] = []
         self._kind = "rows"
         self._building: Future[Any] | None = None
+        self._further: dict[str, Future[Any]] = {}
 
     def expect_images(self) -> None:
         """Images will come: begin to compile, while everything else is made ready."""
         if self._kind == "rows":
             self._kind = "images"
             self.__dict__.pop("handle", None)
-            maker = ThreadPoolExecutor(1)
-            self._building = maker.submit(self._built, self._kind)
-            maker.shutdown(wait=False)
+            self._building = self._begun(self._kind)
+
+    def expect(self, kind: str) -> Future[Any]:
+        """Begin to compile a further library, whose functions are called ``snn_KIND_…``."""
+        if kind not in self._further:
+            self._further[kind] = self._begun(kind)
+        return self._further[kind]
+
+    def _begun(self, kind: str) -> Future[Any]:
+        maker = ThreadPoolExecutor(1)
+        building = maker.submit(self._built, kind)
+        maker.shutdown(wait=False)
+        return building
 
     def _built(self, kind: str) -> Any:
         from snnlang.runtime.compiler import library
@@ -173,15 +160,16 @@ class Native:
         """The library."""
         return self._built(self._kind) if self._building is None else self._building.result()
 
-    @cached_property
+    @property
     def grouping(self) -> Any:
         """The library of products in groups: what is sent decides whether there are any."""
-        return self._built("groups")
+        return self.expect("groups").result()
 
     def call(self, name: str, *arguments: Any) -> int:
         """A function: arrays go as pointers, whole numbers as 64 bits, others as ``real``; structures by reference."""
-        library = self.grouping if name.startswith("snn_groups") else self.handle
-        return int(getattr(library, name)(*(self._argument(value) for value in arguments)) or 0)
+        kind = name.split("_")[1]
+        handle = self.expect(kind).result() if kind in _FURTHER else self.handle
+        return int(getattr(handle, name)(*(self._argument(value) for value in arguments)) or 0)
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -319,137 +307,6 @@ def _side_by_side(sent: Values) -> tuple[Values, int]:
     return sent.transpose(1, 0, 2).reshape(-1, sent.shape[2]), sent.shape[0]
 
 
-class NativeConvolution(Convolution):
-    """A convolution in blocks of registers, or through lists of active channels."""
-
-    def __init__(self, native: Native, window: Window, groups: int, scale: float) -> None:
-        super().__init__(window, groups, scale)
-        self._native = native
-        native.expect_images()
-        self._kept: list[Values] = []
-        self._weights: Values = aligned.empty(0, native.real)
-        pairs = _pairs(window)
-        before, after = window.image[1] * window.image[2], window.output[1] * window.output[2]
-        self._forward = self._reach(self.inputs, self.outputs, before, after, pairs[:, 1], pairs[:, 0], pairs[:, 2])
-        self._backward = self._reach(self.outputs, self.inputs, after, before, pairs[:, 0], pairs[:, 1], pairs[:, 2])
-        self._slide = self._sliding()
-        self._reached = np.full((window.kernel[0] * window.kernel[1], before), -1, np.int32)
-        self._reached[pairs[:, 2], pairs[:, 0]] = pairs[:, 1]
-
-    def _reach(
-        self, sources: int, targets: int, before: int, after: int, target: Values, source: Values, tap: Values
-    ) -> _Reach:
-        """Pairs sorted by target pixel, then tap. ``target``, ``source`` and ``tap`` are one number for each pair."""
-        order = np.lexsort((tap, target))
-        first = np.zeros(after + 1, np.int32)
-        first[1:] = np.cumsum(np.bincount(target, minlength=after))
-        lists = (first, source[order].astype(np.int32), tap[order].astype(np.int32))
-        self._kept += lists
-        taps = self.window.kernel[0] * self.window.kernel[1]
-        return _Reach(self.groups, sources, targets, before, after, taps, *(x.ctypes.data for x in lists))
-
-    def _sliding(self) -> _Slide:
-        w = self.window
-        height, width = w.padded
-        rows, columns = (np.arange(w.output[axis + 1]) * w.stride[axis] for axis in (0, 1))
-        down, across = (np.arange(w.kernel[axis]) * w.dilation[axis] for axis in (0, 1))
-        lists = tuple(
-            np.add.outer(a * width, b).astype(np.int32).reshape(-1) for a, b in ((rows, columns), (down, across))
-        )
-        self._kept += lists
-        return _Slide(
-            self.groups,
-            self.inputs,
-            self.outputs,
-            w.image[1],
-            w.image[2],
-            *w.padding,
-            height,
-            width,
-            w.output[1] * w.output[2],
-            w.kernel[0] * w.kernel[1],
-            *(x.ctypes.data for x in lists),
-        )
-
-    def _packed(self, size: int) -> Values:
-        """Room for packed weights, kept between calls: where they are made anew each time, so are their pages."""
-        if self._weights.size < size:
-            self._weights = aligned.empty(size, self._native.real)
-        return self._weights[:size]
-
-    def _images(self, reach: _Reach, sent: Values, weight: Values, out: Values, add: bool, back: bool) -> None:
-        native = self._native
-        columns = native.call("snn_columns")
-        rare = not back and min(reach.sources, reach.targets) >= FEWEST and _density(sent) < RARE_PIXELS
-        vectors = 8 if rare and reach.targets > columns else 2
-        width = columns * vectors // 2
-        packed = self._packed(self.groups * -(-reach.targets // width) * width * reach.taps * reach.sources)
-        native.call("snn_pack", reach, np.ascontiguousarray(weight), self.scale, int(back), width, packed)
-        step = 1 if rare else 6  # images of a call of the dense kernel begin at multiples of its rows
-        count = -(-sent.shape[0] // step)
-        size = native.call("snn_rare_room", reach, width) if rare else native.call("snn_reach_room", reach)
-        rooms = [native.room(part, size) for part in range(native.threads)]
-
-        def part(first: int, last: int, number: int) -> None:
-            given = (reach, sent, packed, out, rooms[number], first * step, min(last * step, sent.shape[0]), int(add))
-            if rare:
-                native.call("snn_rare_images", *given, vectors)
-            else:
-                native.call("snn_reach_images", *given)
-
-        native.share(count, float(sent.shape[0]) * self.each * self.outputs, part)
-
-    def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
-        if not _ready(self._native, sent, out, weight):
-            super().forward(sent, weight, out, add)
-            return
-        self._images(self._forward, sent, weight, out, add, False)
-
-    def transpose(self, arrived: Values, weight: Values, out: Values, add: bool, sent: Values | None = None) -> None:
-        if not _ready(self._native, arrived, out, weight):
-            super().transpose(arrived, weight, out, add, sent)
-            return
-        self._images(self._backward, arrived, weight, out, add, True)
-
-    def gradient(self, sent: Values, arrived: Values, out: Values) -> None:
-        native, slide = self._native, self._slide
-        if not _ready(native, sent, arrived, out):
-            super().gradient(sent, arrived, out)
-            return
-        if min(self.inputs, self.outputs) >= FEWEST and _density(sent) < RARE_PIXELS:
-            self._rare_gradient(sent, arrived, out)
-            return
-        each = slide.padded_height * slide.padded_width * self.inputs + slide.after * self.outputs
-        piece = max(1, min(sent.shape[0], PIECE // each))
-        tiles = -(-slide.taps * self.inputs // 6)
-        size = native.call("snn_weigh_room", slide, piece)
-        rooms = [native.room(part, size) for part in range(native.threads)]
-
-        def part(first: int, last: int, number: int) -> None:
-            native.call(
-                "snn_weigh", slide, sent, arrived, out, rooms[number], sent.shape[0], piece, first, last, self.scale
-            )
-
-        native.share(tiles, float(sent.shape[0]) * self.each * self.outputs, part)
-
-
-    def _rare_gradient(self, sent: Values, arrived: Values, out: Values) -> None:
-        native, slide = self._native, self._slide
-        columns = native.call("snn_columns")
-        vectors = 8 if self.outputs > columns else 2
-        each = slide.after * -(-self.outputs // columns) * columns
-        piece = max(1, min(sent.shape[0], RARE_PIECE // each))
-        size = native.call("snn_rare_weigh_room", slide, piece, vectors)
-        rooms = [native.room(part, size) for part in range(native.threads)]
-        count = sent.shape[0]
-
-        def part(first: int, last: int, number: int) -> None:
-            given = (slide, self._reached, sent, arrived, out, rooms[number], count, piece, first, last, self.scale)
-            native.call("snn_rare_weigh", *given, vectors)
-
-        native.share(slide.taps * self.inputs, float(count) * self.each * self.outputs, part)
-
-
 class NativePool(Pool):
     """Sums and maxima over windows."""
 
@@ -500,19 +357,3 @@ class NativePool(Pool):
 def _ready(native: Native, *arrays: Values) -> bool:
     """Whether the compiled code may be given these arrays."""
     return all(array.flags.c_contiguous and array.dtype == native.real for array in arrays)
-
-
-def _pairs(window: Window) -> Values:
-    """(pairs, 3): input pixel, output pixel and tap, for every tap within the image."""
-    rows = []
-    _, height, width = window.image
-    _, down, across = window.output
-    for y in range(window.kernel[0]):
-        for x in range(window.kernel[1]):
-            first = np.arange(down) * window.stride[0] - window.padding[0] + y * window.dilation[0]
-            second = np.arange(across) * window.stride[1] - window.padding[1] + x * window.dilation[1]
-            seen = np.logical_and.outer((first >= 0) & (first < height), (second >= 0) & (second < width))
-            source = np.add.outer(first * width, second)[seen]
-            target = np.arange(down * across).reshape(down, across)[seen]
-            rows.append(np.stack([source, target, np.full(source.size, y * window.kernel[1] + x)], 1))
-    return np.concatenate(rows)

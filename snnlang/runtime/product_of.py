@@ -14,8 +14,9 @@ from snnlang.codegen.patterns import window
 from snnlang.codegen.plan import Connectivity, Plan
 from snnlang.codegen.population_sums import ALL
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.native_convolution import NativeConvolution
 from snnlang.runtime.native_lists import NativeLists, NativeSparse
-from snnlang.runtime.native_products import Native, NativeConvolution, NativeDense, NativePool
+from snnlang.runtime.native_products import Native, NativeDense, NativePool
 from snnlang.runtime.products import Dense, OneToOne, Part, Product, Sparse, Total
 from snnlang.runtime.windows import Convolution, Pool, Window
 

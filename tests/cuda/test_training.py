@@ -72,7 +72,7 @@ neuron Readout:
 
 network Net:
     input image[2, 8, 8]
-    image -> conv2d(4, kernel = 3, padding = 1, groups = 2), w = uniform(-0.2, 0.6) -> h: Pixel
+    image -> conv2d(4, kernel = 3, padding = 1, groups = 2, bias = true), w = uniform(-0.2, 0.6) -> h: Pixel
           -> max_pool(2) -> m: Pixel
           -> avg_pool(2) -> a: Pixel
           -> dense(2), w = uniform(-0.5, 0.5) -> out: Readout

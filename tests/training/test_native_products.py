@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from snnlang.codegen.patterns import window
-from snnlang.runtime import native_products
+from snnlang.runtime import native_convolution, native_products
 from snnlang.runtime.compiler import find
-from snnlang.runtime.native_products import Native, NativeConvolution, NativeDense, NativePool
+from snnlang.runtime.native_convolution import NativeConvolution
+from snnlang.runtime.native_products import Native, NativeDense, NativePool
 from snnlang.runtime.products import Dense
 from snnlang.runtime.windows import Convolution, Pool, Window
 
@@ -47,17 +48,29 @@ def agree(a: list[Values], b: list[Values], tolerance: float) -> None:
         assert np.abs(one - other).max() <= tolerance * max(1.0, float(np.abs(other).max()))
 
 
+#: Ways through a convolution: the densities below which runs, and lists, are taken, and what the transforms of tiles are said to cost.
+WAYS = {"blocks": (0.0, 0.0, 1e12), "lists": (0.0, 1.1, 1e12), "runs": (1.1, 0.0, 1e12), "tiles": (0.0, 0.0, -1e9)}
+
+
+def go(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take one way through convolutions, whatever is sent."""
+    runs, lists, transforms = WAYS[way]
+    cost = {"RUN_COST": 0.0 if runs else 1e9, "TRANSFORMS": transforms}
+    chosen = {"RUNS": runs, "RARE_PIXELS": lists, "RARE_SLOPES": lists, "FEWEST": 1, **cost}
+    for name, value in chosen.items():
+        monkeypatch.setattr(native_convolution, name, value)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("case", [*CASES, {"kernel": 1}, {"kernel": 5, "padding": 4}])
+@pytest.mark.parametrize("case", [*CASES, {"kernel": 1}, {"kernel": 5, "padding": 4}, {"kernel": [4, 7], "padding": 3, "dilation": [2, 1]}])
 @pytest.mark.parametrize("channels", [4, 36])
-@pytest.mark.parametrize("rare", [0.0, 1.1])
+@pytest.mark.parametrize("way", WAYS)
 def test_convolution(
-    precision: str, case: dict[str, Any], channels: int, rare: float, monkeypatch: pytest.MonkeyPatch
+    precision: str, case: dict[str, Any], channels: int, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both ways through the data, also in pieces of one image, with rows that fill no block."""
-    monkeypatch.setattr(native_products, "RARE_PIXELS", rare)
-    monkeypatch.setattr(native_products, "FEWEST", 1)
-    monkeypatch.setattr(native_products, "PIECE", 1)
+    """Every way through the data, also in pieces of one image, with rows that fill no block."""
+    go(way, monkeypatch)
+    monkeypatch.setattr(native_convolution, "PIECE", 1)
     options = {"pre_shape": (2, 6, 7), "channels": channels, **case}
     image, output, kernel, stride, padding, dilation, groups = window("conv2d", options)
     seen = Window(image, output, kernel, stride, padding, dilation)
@@ -71,6 +84,79 @@ def test_convolution(
     product.forward(x, w, out, False)
     if channels == 4:
         assert np.allclose(out, 0.5 * by_hand(seen, groups, x, w), atol=close(precision) * 10)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("part", [0.0, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize(
+    "inputs, channels, case",
+    [
+        (1, 33, {"kernel": 5, "padding": 2}),
+        (3, 5, {"kernel": 3, "stride": 2}),
+        (5, 70, {"kernel": 3, "stride": [2, 1], "padding": 1}),
+        (33, 64, {"kernel": 5}),
+        (34, 66, {"kernel": 3, "padding": 2, "dilation": [2, 1], "groups": 2}),
+        (33, 5, {"kernel": [1, 6]}),
+        (9, 130, {"kernel": [3, 2], "dilation": 2}),
+    ],
+)
+def test_densities_of_convolutions(
+    precision: str, way: str, part: float, inputs: int, channels: int, case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(way, monkeypatch)
+    image, output, kernel, stride, padding, dilation, groups = window(
+        "conv2d", {"pre_shape": (inputs, 9, 11), "channels": channels, **case}
+    )
+    seen = Window(image, output, kernel, stride, padding, dilation)
+    native, rng = Native(precision), np.random.default_rng(5)
+    product, plain = NativeConvolution(native, seen, groups, 2.0), Convolution(seen, groups, 2.0)
+    x = sparse(rng, (8, inputs * 99), part, native.real)
+    w = rng.normal(size=channels * product.taps).astype(native.real)
+    y = rng.normal(size=(8, int(np.prod(output)))).astype(native.real)
+    agree(results(product, x, w, y), results(plain, x, w, y), close(precision))
+
+
+def test_the_density_of_an_image_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of the compiled functions are called, for what is sent and for the gradient."""
+    seen, native, rng = Window((16, 12, 12), (24, 10, 10), (3, 3), (1, 1), (0, 0), (1, 1)), Native("single"), np.random.default_rng(6)
+    product, called = NativeConvolution(native, seen, 1, 1.0), list[str]()
+    plain = native.call
+
+    def call(name: str, *given: Any) -> int:
+        called.append(name)
+        return plain(name, *given)
+
+    working = {"run_images", "reach_images", "rare_images", "tiles_back", "meet_weigh", "weigh", "rare_weigh", "slopes_add"}
+    monkeypatch.setattr(native, "call", call)
+    w, y = rng.normal(size=16 * 24 * 9).astype(np.float32), rng.normal(size=(16, 2400)).astype(np.float32)
+    for part, forwards, slope in ((0.2, "run_images", "meet_weigh"), (0.9, "reach_images", "slopes_add")):
+        called.clear()
+        results(product, sparse(rng, (16, 2304), part, native.real), w, y)
+        assert {"tiles_back", forwards, slope} == {name.removeprefix("snn_") for name in called} & working
+
+
+@pytest.mark.parametrize("size, kernel, padding", [(14, 5, 2), (8, 5, 0), (30, 3, 1), (9, 7, 3), (6, [2, 4], 0)])
+def test_tiles_are_as_exact_as_rounding(size: int, kernel: Any, padding: int) -> None:
+    """Adjoints in single precision, brought back through tiles, and gradients of weights, against products in double precision: some
+    units of the last place of the greatest number, also where several images or several blocks of tiles go together."""
+    options = {"pre_shape": (24, size, size), "channels": 20, "kernel": kernel, "padding": padding}
+    image, output, kernel, stride, padding_, dilation, groups = window("conv2d", options)
+    seen, rng = Window(image, output, kernel, stride, padding_, dilation), np.random.default_rng(7)
+    product = NativeConvolution(Native("single"), seen, groups, 1.0)
+    product._tiled, product._run_cost, product._slope_costs = True, None, {"tiles": 0.0}
+    w, y = rng.normal(size=20 * product.taps).astype(np.float32), rng.normal(size=(7, int(np.prod(output)))).astype(np.float32)
+    y *= 10.0 ** rng.uniform(-4, 0, y.shape)  # of all sizes, as adjoints are
+    x, plain = rng.integers(0, 5, (7, 24 * size * size)).astype(np.float32) / 4, Convolution(seen, groups, 1.0)
+    back, exact = np.empty_like(x), np.empty(x.shape)
+    product.transpose(y, w, back, False)
+    plain.transpose(y.astype(float), w.astype(float), exact, False)
+    slope, steep = np.zeros_like(w), np.zeros(w.shape)
+    product.gradient(x, y, slope)
+    plain.gradient(x.astype(float), y.astype(float), steep)
+    for found, expected in ((back, exact), (slope, steep)):
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+        assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 6e-6
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -146,10 +232,10 @@ def test_the_density_of_what_is_sent_decides() -> None:
     assert NativeDense(native, 500, 100, 1.0, np.ones((500, 100)))._active(few) == 1
 
 
-@pytest.mark.parametrize("rare", [0.0, 1.1])
-def test_threads_change_no_bit(rare: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RARE", "RARE_PIXELS"):
-        monkeypatch.setattr(native_products, name, rare)
+@pytest.mark.parametrize("way", WAYS)
+def test_threads_change_no_bit(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    go(way, monkeypatch)
+    monkeypatch.setattr(native_products, "RARE", 0.0 if way == "blocks" else 1.1)
     monkeypatch.setattr(native_products, "WORTH", 1)
     monkeypatch.setattr(native_products, "WORTH_LISTS", 1)
     rng = np.random.default_rng(4)

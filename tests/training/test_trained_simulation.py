@@ -35,7 +35,7 @@ network Net:
     population h[3, 6, 6]: Unit
     population l[2, 4, 4]: Unit
     population out[3]: Readout
-    connect image -> h.x: conv2d(3, kernel = 3, padding = 1)
+    connect image -> h.x: conv2d(3, kernel = 3, padding = 1, bias = true)
     connect h -> l.x: local2d(2, kernel = 3)
     connect l -> out.x: dense
 """

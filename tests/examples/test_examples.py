@@ -303,7 +303,8 @@ def test_long_trainings_begin(name: str) -> None:
     net = snnlang.load(EXAMPLES[0].parent / f"{name}.snn").network(seed=1)
     loss, gradients = net.grad(x, y)
     assert 2 < loss < most
-    assert set(gradients) == set(net.weights)
+    statistics = {name for name in net.weights if name.endswith((".mean", ".variance"))}  # of batch_norm: not learnt
+    assert set(gradients) == set(net.weights) - statistics
     for parameter, gradient in gradients.items():
         assert np.all(np.isfinite(gradient)), parameter
         assert np.any(gradient != 0), parameter

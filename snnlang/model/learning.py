@@ -7,6 +7,7 @@ may have length 1; ``over`` names those that a function takes away. What is left
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 from snnlang.diagnostics import Span
@@ -86,6 +87,15 @@ class Apply:
 
 
 Loss: TypeAlias = Given | Column | StepNumber | Reading | Apply
+
+
+def readings(loss: Loss) -> Iterator[Reading]:
+    """Everything that a loss reads of populations and connections."""
+    if isinstance(loss, Reading):
+        yield loss
+    elif isinstance(loss, Apply):
+        for operand in loss.operands:
+            yield from readings(operand)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ simulate Net as shown:
 def test_golden_of_fang(w: float, expected: float) -> None:
     """A block that is silent sends what came in; after k blocks that fire wherever their input does, k + 1 arrives (catalogue A8)."""
     shown = snnlang.load(IDENTITY).run("shown", set={"w": w}, progress=False)
-    assert np.array_equal(shown["b3.y.output"], np.tile([[expected], [0], [expected], [0]], 3))
+    assert np.array_equal(shown["b3.y.output"], np.tile([expected, 0, expected, 0], (3, 1)))
 
 
 MAXIMUM = """
@@ -263,3 +263,48 @@ def test_a_maximum_of_negative_multiples_is_refused() -> None:
     source = text(MAXIMUM.replace("y -> max_pool(2) -> dense", turned), neurons=MEMBRANE)
     with pytest.raises(snnlang.SnnError, match="which is a minimum"):
         network(source)
+
+
+GAIN = NEURONS + """
+neuron Gain:
+    trainable param k = 2
+    trainable state s = 0.5
+    input x = 0
+    s[n] = 0.5*s[n-1] + x
+    d = s - 0.3*x
+    output k*x + s + d
+
+neuron Parrot:
+    input x = 0
+    spike when x > 0.5
+"""
+GAINS = """
+population g[4]: Gain
+image -> dense(4), w = uniform(-0.5, 0.7) -> g -> dense(3), w = uniform(-0.5, 0.5) -> out: Readout
+image -> dense(2) -> unread: Parrot
+connect g -> g.x: dense, w = uniform(-0.2, 0.2), delay = 1
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_sent_and_its_parts(target: Literal["c", "numpy"]) -> None:
+    """A loss reads what a population sends and a definition of it; both hold a trained number and a trained beginning. Nobody reads
+    another population."""
+    reads = "mean(mean(g.output*g.d), over = neurons) + mean(mean(out.v), over = neurons)"
+    net = network(text(GAINS, loss=reads, neurons=GAIN), target)
+    x, y = images(5, 6, 7), np.zeros(5)
+    gradients = {name: np.array(value) for name, value in net.grad(x, y)[1].items()}
+    assert not np.any(gradients.pop("image->unread.x.w"))
+    assert {"g.k", "g.s"} < set(gradients)
+    for name, gradient in gradients.items():
+        value, start = net.weights[name], net.weights[name].copy()
+        direction, found = np.random.default_rng(4).normal(size=start.shape), []
+        for step in (-2, -1, 1, 2):
+            value[...] = start + 2e-4 * step * direction
+            net.learner.refresh()
+            found.append(net.grad(x, y)[0])
+        value[...] = start
+        net.learner.refresh()
+        slope = (found[0] - 8 * found[1] + 8 * found[2] - found[3]) / 24e-4
+        assert float(np.sum(gradient * direction)) == pytest.approx(slope, rel=1e-7), name
+        assert np.any(gradient != 0), name

@@ -236,8 +236,8 @@ def folded(projection: Projection, found: Mapping[str, Values], taken: set[str],
 
 
 def _channels_of_synapses(projection: Projection) -> NDArray[np.int64]:
-    """The channel of the post neuron of every synapse of a local connection, in the order of its trained weights: by pre neuron, then by post
-    neuron, without those that would look beyond the image."""
+    """The channel of the post neuron of every synapse of a local connection, in the order of its trained weights: by pre neuron, then
+    by post neuron, without those that would look beyond the image."""
     options, (depth, height, width) = projection.pattern.options, channels_first(projection.pre.shape)
     groups, (down, across) = options["groups"], options["kernel"]
     above, left = options["padding"]

@@ -41,6 +41,7 @@ LOSSES: dict[str, tuple[tuple[str, float | None], ...]] = {
 #: Functions of one or two numbers.
 ELEMENTWISE: dict[str, int] = {
     "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "sigmoid": 1, "softplus": 1, "relu": 1, "square": 1, "maximum": 2, "minimum": 2,
+    "detach": 1,
 }  # fmt: skip
 
 

@@ -178,6 +178,8 @@ class Engine:
         self.folded: dict[
             str, tuple[Values, Values]
         ] = {}  # population -> (weights of the input's steps, what is there without any)
+        if self.truncate is not None and self.truncate < self.steps:  # its own past is cut too
+            return self.learning.links
         sends = {link.before for link in self.learning.links}
         shared: set[tuple[str, str]] = set()
         for readout in self.readouts:

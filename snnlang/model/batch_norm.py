@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Values = NDArray[Any]
 #: Connections whose weights a normalisation can be folded into, one factor for each channel or neuron.
-NORMALISED = ("dense", "conv2d", "local2d", "one_to_one")
+NORMALISED = ("dense", "conv1d", "conv2d", "local2d", "one_to_one")
 _IMAGES = ("conv2d", "local2d")
 #: What is trained of a stage, and what is measured; all of it is kept with the weights.
 LEARNT, MEASURED = ("gain", "shift"), ("mean", "variance")
@@ -102,7 +102,7 @@ class Norms:
                 span,
                 "cannot be normalised",
                 labels=(Label(pending[-1][0].span, "this connection"),),
-                help=(behind, "it follows dense, conv2d, local2d and one_to_one"),
+                help=(behind, "it follows dense, conv1d, conv2d, local2d and one_to_one"),
             )
         else:
             pattern, options = pending[-1]

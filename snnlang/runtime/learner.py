@@ -197,7 +197,8 @@ class Learner:
         """E786: nothing that has a derivative is made of a trained parameter."""
         path, _, name = one.name.rpartition(".")
         found = [p for p in self.experiment.network.populations if p.path == path]
-        item = next((i for p in found for i in (*p.model.params, *p.model.states) if i.name == name), None)
+        items: list[Param | State] = [item for p in found for item in (*p.model.params, *p.model.states)]
+        item = next((item for item in items if item.name == name), None)
         return error(
             "E786",
             f"`{name}` of `{path}` cannot be trained: no number that has a derivative is made of it",

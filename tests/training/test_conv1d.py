@@ -78,7 +78,11 @@ def test_what_is_no_sequence(shape: str, remedy: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [("kernel = [1, 3]", "a list stands where a number is needed"), ("stride = 2", "conv1d needs `kernel`"), ("kernel = 3, rows = 1", "conv1d does not take `rows`")],
+    [
+        ("kernel = [1, 3]", "a list stands where a number is needed"),
+        ("stride = 2", "conv1d needs `kernel`"),
+        ("kernel = 3, rows = 1", "conv1d does not take `rows`"),
+    ],
 )
 def test_options(options: str, says: str) -> None:
     with pytest.raises(SnnError) as caught:

@@ -6,6 +6,8 @@ neuron, of what it receives (Lee et al. 2020) or from membrane to membrane (Hu e
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, Literal
 
 import autograd.numpy as anp
@@ -308,3 +310,15 @@ def test_what_is_sent_and_its_parts(target: Literal["c", "numpy"]) -> None:
         slope = (found[0] - 8 * found[1] + 8 * found[2] - found[3]) / 24e-4
         assert float(np.sum(gradient * direction)) == pytest.approx(slope, rel=1e-7), name
         assert np.any(gradient != 0), name
+
+
+def test_the_blocks_of_the_page() -> None:
+    """The network that docs/training.md shows learns digits."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
+    shown = next(block for block in re.findall(r"```snn\n(.*?)```", page, re.DOTALL) if "network SEW" in block)
+    readout = NEURONS[NEURONS.index("neuron Readout") :]
+    train = "\ntrain Digits:\n    data = digits(limit = 320)\n    steps = 4\n    loss = cross_entropy(mean(out.v), label)\n"
+    train += "    optimizer = adam(lr = 3e-3)\n    batch = 32\n    epochs = 4\n"
+    history = snnlang.load(f"from stdlib.neurons import SoftDLIF\n{readout}\n{shown}{train}").train()
+    assert history.epochs[-1].accuracy > 0.6
+    assert history.epochs[-1].loss < 0.8 * history.epochs[0].loss

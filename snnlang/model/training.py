@@ -60,8 +60,10 @@ _POSITIVE, _PARTS = ("lr", "epochs", "epsilon"), ("floor", "flip", "drop")
 
 
 def _reads(loss: Loss) -> bool:
-    """Whether a loss depends on what the network does, and not on numbers, data and weights alone."""
+    """Whether a gradient comes from what the network does, and not from numbers, data and weights alone."""
     match loss:
+        case Apply(function="detach"):
+            return False
         case Reading(weights=weights):
             return not weights
         case Apply(operands=operands):

@@ -197,7 +197,9 @@ class Learner:
         """E786: nothing that has a derivative is made of a trained parameter."""
         path, _, name = one.name.rpartition(".")
         found = [p for p in self.experiment.network.populations if p.path == path]
-        items: list[Param | State] = [item for p in found for item in (*p.model.params, *p.model.states)]
+        items: list[Param | State] = []
+        for population in found:
+            items += [*population.model.params, *population.model.states]
         item = next((item for item in items if item.name == name), None)
         return error(
             "E786",

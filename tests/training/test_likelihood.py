@@ -5,12 +5,15 @@ The escape rate or the probability is a definition of the neuron, smooth in weig
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+import snnlang
 from snnlang.diagnostics import SnnError
 
 from .networks import images, network, text
@@ -139,6 +142,44 @@ def test_score_function(target: Literal["c", "numpy"]) -> None:
     assert np.all(np.abs(mean - expected) < 5 * error + 1e-9)
     assert np.all(error < 0.02)
     assert float(np.abs(expected).max()) > 0.1
+
+
+def test_the_page() -> None:
+    """The network of docs/training.md learns spike trains that it is shown."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
+    shown = next(block for block in re.findall(r"```snn\n(.*?)```", page, re.DOTALL) if "neuron Stochastic" in block)
+    random = np.random.default_rng(1)
+    x, spikes = (random.uniform(size=(8, 20, 64)) < 0.1) * 1.0, (random.uniform(size=(8, 20, 10)) < 0.08) * 1.0
+    net = snnlang.load(shown).network(target="numpy")
+    history = net.train(np.concatenate([x, spikes], 2), spikes, epochs=30)
+    assert history.epochs[-1].loss < 0.6 * history.epochs[0].loss
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_straight_through(target: Literal["c", "numpy"]) -> None:
+    """`x + detach(floor(x) - x)` has the value of floor(x) and the gradient of x; floor itself has none."""
+    neurons = "neuron Steps:\n    input x = 0\n    state v = 0\n    v[n] = {}\n    output v\n"
+    found = {}
+    for name, equation in {"floor": "floor(3*x)", "through": "3*x + detach(floor(3*x) - 3*x)"}.items():
+        source = text("image -> dense(4), w = uniform(0, 1) -> out: Steps", loss="sum(out.v)", neurons=neurons.format(equation))
+        net = network(source, target)
+        found[name] = net.grad(images(5, 6), np.zeros(5))
+    assert found["floor"][0] == found["through"][0]
+    assert not np.any(found["floor"][1]["image->out.x.w"])
+    expected = np.repeat(images(5, 6).mean(0)[:, None], 4, 1) * 7 * 3 / 4
+    np.testing.assert_allclose(found["through"][1]["image->out.x.w"], expected, rtol=1e-10)
+
+
+def test_nothing_is_left_to_train() -> None:
+    lines = HIDDEN.replace("connect image", "connect a = image").replace("connect h", "connect b = h")
+    source = text(lines, size=4, steps=1, loss=COST, neurons=PROBABLE, more="freeze a.w, b.w")
+    net = network(source)
+    assert np.isfinite(net.forward(np.ones((2, 4)))["out.v:end"]).all()
+    with pytest.raises(SnnError, match="nothing is left to train") as caught:
+        net.train(np.ones((4, 4)), np.zeros((4, 2)))
+    assert caught.value.diagnostics[-1].code == "E787"
+    with pytest.raises(SnnError, match="nothing can be learnt from it"):
+        network(text(HIDDEN, size=4, steps=1, loss="mean(detach(mean(out.v)), over = neurons)", neurons=PROBABLE))
 
 
 @pytest.mark.parametrize(("gradient", "remedy"), [("likelihood()", "log(1 - out.p)"), ("timing()", "first_spike(…)")])

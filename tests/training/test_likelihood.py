@@ -17,7 +17,14 @@ import snnlang
 from snnlang.diagnostics import SnnError
 
 from .networks import images, network, text
+from .test_batch_norm import SHIM
 from .test_gradients import TARGETS
+
+
+@pytest.fixture(autouse=True)
+def shim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNN_CUDA", "shim")
+
 
 STEPS, D, BETA = 6, 0.25, 0.8
 PROBABLE = """
@@ -76,7 +83,7 @@ def membranes(w: Any, x: Any, desired: Any) -> tuple[Any, Any]:
     return np.stack(h), np.stack(eps)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, SHIM])
 @pytest.mark.parametrize("neuron", ["Sigmoid", "Escape"])
 def test_golden_of_pfister(neuron: str, target: Literal["c", "numpy"]) -> None:
     """d log L/dw = sum over the steps of (S - p)/D*eps for a sigmoid probability, e^-rho*rho/(D*p)*eps or -rho/D*eps for a rate."""

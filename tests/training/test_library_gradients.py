@@ -112,10 +112,10 @@ def program(neuron: str, more: str = "") -> str:
     entrance = f"connect image -> out.{where}: dense, w = {weights}" if where else "image -> dense(2) -> side: Reader"
     frozen = [name for name, of in WITHOUT.items() if neuron in of]
     return text(
-        f"population out[4]: {neuron}\npopulation read[4]: Reader\n{entrance}",
+        f"population out[4]: {neuron}\n{entrance}\npopulation read[4]: Reader",
         size=3,
         steps=8,
-        loss="mean(read.r)",
+        loss="mean(sum(out.u), over = neurons)" if "SRM" in neuron else "mean(read.r)",  # whose only states are responses
         surrogate="atan(alpha = 2), reset = detach",
         more=more or "\n".join(f"freeze out.{name}" for name in frozen),
         neurons=source + "\nneuron Reader:\n    input x = 0\n    state r = 0\n    r[n] = r[n-1] + x[n]\n    output r\n",

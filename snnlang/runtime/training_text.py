@@ -221,12 +221,13 @@ def _connection(engine: Engine, link: Link, batch: int) -> str:
 def _choice(engine: Engine, link: Link, product: Product, rows: int) -> str:
     """What a product of so many rows chooses by the part of its senders that are active, where there is a choice."""
     if isinstance(product, NativeDense):
-        cycle, rare = engine.cycle_of(link.after), RARE
+        cycle = engine.cycle_of(link.after)
         if cycle is not None and cycle is engine.cycle_of(link.before):
-            rare = native_cycles.RARE
-        elif product.post < 8 or product.mask is not None or rows * product.pre * product.post < WORTH_LISTS:
+            return f"a matrix product, or gathered rows where fewer than {native_cycles.RARE:.0%} of the senders are active"
+        if product.post < 8 or product.mask is not None or rows * product.pre * product.post < WORTH_LISTS:
             return ""
-        return f"a matrix product, or gathered rows where fewer than {rare:.0%} of the senders are active"
+        few = f"gathered rows where fewer than {RARE:.0%} of the senders are active"
+        return f"a matrix product, groups of rows that are zero together where that is faster, or {few}"
     if isinstance(product, NativeConvolution) and min(product.inputs, product.outputs) >= FEWEST:
         return f"a convolution, or lists of active channels where fewer than {RARE_PIXELS:.0%} are"
     return ""

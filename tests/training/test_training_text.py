@@ -90,7 +90,8 @@ def test_the_target_that_trains_is_told() -> None:
         "one call takes a block of samples through all steps before the next block",
         "  out: 3 neurons, linear and read as a weighted sum: folded into weights of what arrives in each step",
         "  image->h.x: a matrix product, once for each batch, forwards and backwards",
-        "  h->g.x: a matrix product, or gathered rows where fewer than 22% of the senders are active, one for all steps together",
+        "  h->g.x: a matrix product, groups of rows that are zero together where that is faster, or gathered rows where fewer than 22% "
+        "of the senders are active, one for all steps together",
         "  f->f.x: a matrix product, or gathered rows where fewer than 28% of the senders are active, in each step, "
         "its gradient from all steps together, 1 step late",
     ):

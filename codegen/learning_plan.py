@@ -15,6 +15,7 @@ from typing import Literal
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.cell import Cell, cell_of, refusal
+from snnlang.codegen.pooled_values import pooled_values
 from snnlang.codegen.population_sums import population_sums
 from snnlang.codegen.schedule import components
 from snnlang.codegen.synapse_cells import is_bias, synapse_cells
@@ -79,10 +80,11 @@ class LearningPlan:
 def learning_plan(
     plan: p.Plan, populations: tuple[str, ...], inputs: tuple[str, ...], trained: frozenset[str] = frozenset()
 ) -> LearningPlan:
-    """The layers of a plan, which :mod:`snnlang.codegen.synapse_cells` and :mod:`snnlang.codegen.population_sums` rewrite first.
+    """The layers of a plan, which :mod:`snnlang.codegen.pooled_values`, :mod:`snnlang.codegen.synapse_cells` and
+    :mod:`snnlang.codegen.population_sums` rewrite first.
     ``populations`` and ``inputs`` are paths; ``trained`` are arrays of connections' parameters whose gradient is wanted. Raises E750
     and E780."""
-    plan = population_sums(synapse_cells(plan, frozenset(populations), trained))
+    plan = population_sums(synapse_cells(pooled_values(plan), frozenset(populations), trained))
     nodes = [*_still(plan), *plan.step]
     links: list[Link] = []
     turns: dict[str, list[p.PlanNode]] = {}

@@ -160,6 +160,8 @@ class SynapseMeaning:
             return as_real(load(assembly, state.pre.sent[name], self.pre_index, load(assembly, state.delays, SYNAPSE)))
         if name in state.pre.sent and state.lag > 0:
             return as_real(load(assembly, state.pre.sent[name], self.pre_index, whole(state.lag)))
+        if name == "output" and not isinstance(state.pre.system.output, e.Variable):  # computed once, not in every synapse
+            return as_real(load(assembly, state.pre.output, self.pre_index))
         meaning = PopulationMeaning(assembly, state.pre, self.networks, index=self.pre_index)
         return as_real(meaning.current(name))
 

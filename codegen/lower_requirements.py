@@ -19,6 +19,7 @@ from snnlang.codegen.lower_projection_names import ProjectionState
 from snnlang.diagnostics import error
 from snnlang.model import expression as e
 from snnlang.model import model as m
+from snnlang.model.learning import Training, readings
 
 
 def lower_requirements(low: Lowering) -> None:
@@ -63,6 +64,8 @@ def lower_requirements(low: Lowering) -> None:
     for record in low.experiment.records:
         if record.kind == "state":
             _need_visible(low, low.populations[record.path], record.variable)
+    if low.experiment.training is not None:
+        _what_training_reads(low, low.experiment.training)
     for path, variable in _bound_values(low):
         _need_visible(low, low.populations[path], variable)
 
@@ -147,6 +150,18 @@ def _folded_terms(low: Lowering, path: str) -> list[tuple[str, e.Expr]]:
         if projection.post.path == path and attachment is not None:
             result.extend(attachment.terms)
     return result
+
+
+def _what_training_reads(low: Lowering, training: Training) -> None:
+    """Outputs, which a module of PyTorch may ask for too, and those definitions that the loss names."""
+    for state in low.populations.values():
+        if state.system.output is not None:
+            _need_output(low.assembly, state)
+    for reading in readings(training.loss):
+        if not reading.weights and reading.path in low.populations:
+            state = low.populations[reading.path]
+            if any(d.name == reading.variable for d in state.population.model.definitions):
+                _need_visible(low, state, reading.variable)
 
 
 def _need_output(assembly: Assembly, state: PopulationState) -> None:

@@ -128,6 +128,8 @@ def _function(name: str, kernel: k.Kernel, slots: tuple[Slot, ...], back: bool, 
     if after:
         values = [f"np.asarray({value}, c{number}.dtype)" for number, value in after.items()]
         lines.append(f"        {', '.join(f'c{number}' for number in after)} = {', '.join(values)}")
+    if not kernel.body:  # a population that nobody reads
+        lines.append("        pass")
     for number, slot in enumerate(slots):
         if slot.kind == "carried" and slot.array in stored:
             lines.append(f"    slot[{number}][...] = c{number}")

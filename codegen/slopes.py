@@ -115,15 +115,18 @@ class Coefficients:
     def __init__(self, plan: p.Plan, trained: frozenset[str]) -> None:
         self.plan = plan
         self.cells: list[tuple[Cell, frozenset[str], tuple[str, ...]]] = []
-        reached = set(trained)
+        reached, whole = set(trained), set[str]()
         for number, node in enumerate((*plan.coefficients, *plan.trial_start)):
             if not isinstance(node, p.Launch) or not isinstance(node.kernel.domain, k.Single | k.Each):
                 continue
             body = _reached(node.kernel.body, reached)
             written = [s.array for s in k.walk_statements(body) if isinstance(s, k.Store)]
-            stored = tuple(dict.fromkeys(array for array in written if array not in trained))  # a history once, though it has many steps
             loads = {load for s in k.walk_statements(body) for load in _loads(s)}
-            if not stored or not loads & reached:
+            if not loads & reached:
+                continue
+            whole |= {array for array in written if plan.arrays[array].type != "real"}
+            stored = tuple(dict.fromkeys(array for array in written if array not in trained | whole))  # a history once
+            if not stored:
                 continue
             if any(isinstance(e, k.Draw) for s in body for top in k.statement_expressions(s) for e in k.walk(top)):
                 raise refusal(plan.name, f"`{node.kernel.title}`, which draws from what is trained", node.kernel.span)
@@ -132,7 +135,17 @@ class Coefficients:
             self.cells.append((cell, frozenset(loads & reached), stored))
             reached |= set(stored)
         self.reached = frozenset(reached)
+        #: whole numbers and truths that depend on them, which have no slope
+        self.whole = frozenset(whole)
         self._derived: dict[tuple[str, tuple[str, ...]], _Ways] = {}
+
+    def reached_from(self, array: str) -> frozenset[str]:
+        """What depends on one trained parameter by way of real numbers, itself included."""
+        found = {array}
+        for _, loads, stored in self.cells:
+            if loads & found:
+                found |= set(stored)
+        return frozenset(found)
 
     def back(self, values: Mapping[str, Values], gradients: dict[str, Values]) -> None:
         """Add what the gradients of coefficients say about the parameters they are made of."""
@@ -158,6 +171,7 @@ class Coefficients:
                 continue
             ways = self._ways(cell, wanted, outputs)
             names: dict[str, Any] = {"dt": self.plan.dt, "step": 0, "t": 0.0}
+            names.update(dict.fromkeys(cell.inputs, 0.0))  # nothing has arrived before the first step
             names.update({q.array: np.asarray(values[q.array], np.float64) for q in cell.parameters})
             for name, value in ways.forward:
                 names[name] = evaluate(value, names)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 Values = NDArray[Any]
 #: Connections whose weights a normalisation can be folded into, one factor for each channel or neuron.
-NORMALISED = ("dense", "conv2d", "one_to_one")
+NORMALISED = ("dense", "conv1d", "conv2d", "local2d", "one_to_one")
+_IMAGES = ("conv2d", "local2d")
 #: What is trained of a stage, and what is measured; all of it is kept with the weights.
 LEARNT, MEASURED = ("gain", "shift"), ("mean", "variance")
 #: The greatest value of each option that is a number (all are greater than 0), and a usual one.
@@ -101,7 +102,7 @@ class Norms:
                 span,
                 "cannot be normalised",
                 labels=(Label(pending[-1][0].span, "this connection"),),
-                help=(behind, "it follows dense, conv2d and one_to_one"),
+                help=(behind, "it follows dense, conv1d, conv2d, local2d and one_to_one"),
             )
         else:
             pattern, options = pending[-1]
@@ -180,7 +181,7 @@ def refuse(joined: Iterable[Joined], collector: Collector) -> None:
 
 def channels(projection: Projection) -> int:
     """Of how many groups of neurons each has statistics: the channels of an image behind convolutions, else every neuron."""
-    if projection.pattern.kind == "conv2d":
+    if projection.pattern.kind in _IMAGES:
         return channels_first(projection.post.shape)[0]
     return projection.post.size
 
@@ -216,12 +217,17 @@ def folded(projection: Projection, found: Mapping[str, Values], taken: set[str],
         problems.append(f"`{projection.path}.w` is missing, and batch_norm becomes a factor of it")
         return projection
     factor = values["gain"] * norm.scale / np.sqrt(values["variance"] + norm.epsilon)
-    weights = np.asarray(projection.weight.array, np.float64).reshape(shape)
-    if projection.pattern.kind == "conv2d":
+    weights = np.asarray(projection.weight.array, np.float64)
+    if projection.pattern.kind == "local2d":
+        weights = weights * factor[_channels_of_synapses(projection)]
+    elif projection.pattern.kind == "conv2d":
+        weights = weights.reshape(shape)
         weights = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
     else:
-        weights = weights * factor
+        weights = weights.reshape(shape) * factor
     bias = values["shift"] - factor * values["mean"]
+    if projection.pattern.kind == "local2d":  # one for each place
+        bias = np.repeat(bias, projection.post.size // count)
     return replace(
         projection,
         weight=ArrayValue(weights.reshape(-1), projection.weight.unit, ordered=True),
@@ -229,6 +235,23 @@ def folded(projection: Projection, found: Mapping[str, Values], taken: set[str],
         biases=ArrayValue(bias, ONE, ordered=True),
         batch_norm=None,
     )
+
+
+def _channels_of_synapses(projection: Projection) -> NDArray[np.int64]:
+    """The channel of the post neuron of every synapse of a local connection, in the order of its trained weights: by pre neuron, then
+    by post neuron, without those that would look beyond the image."""
+    options, (depth, height, width) = projection.pattern.options, channels_first(projection.pre.shape)
+    groups, (down, across) = options["groups"], options["kernel"]
+    above, left = options["padding"]
+    out = channels_first(projection.post.shape)
+    channel, row, column, source, r, c = np.indices((*out, depth // groups, down, across)).reshape(6, -1)
+    y = row * options["stride"][0] - above + r * options["dilation"][0]
+    x = column * options["stride"][1] - left + c * options["dilation"][1]
+    source = source + channel // (out[0] // groups) * (depth // groups)
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    pre, post = (source * height + y) * width + x, (channel * out[1] + row) * out[2] + column
+    order = np.lexsort((post[inside], pre[inside]))
+    return np.asarray(channel[inside][order], np.int64)
 
 
 def unused(experiment: Experiment) -> tuple[Diagnostic, ...]:

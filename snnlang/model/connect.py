@@ -251,7 +251,7 @@ class Joiner:
                 misfit.code, misfit.message, link.pattern.span, "does not fit", labels=labels, help=misfit.help
             )
             return None
-        options: dict[str, Any] = {name: value for name, value in read.options.items() if name != "size"}
+        options: dict[str, Any] = {name: value for name, value in read.options.items() if name not in ("size", "along")}
         if options.get("padding") == "same":
             options["padding"] = padding_before(options)
         if read.kind == "edges":

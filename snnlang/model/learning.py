@@ -7,6 +7,7 @@ may have length 1; ``over`` names those that a function takes away. What is left
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 from snnlang.diagnostics import Span
@@ -40,6 +41,7 @@ LOSSES: dict[str, tuple[tuple[str, float | None], ...]] = {
 #: Functions of one or two numbers.
 ELEMENTWISE: dict[str, int] = {
     "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "sigmoid": 1, "softplus": 1, "relu": 1, "square": 1, "maximum": 2, "minimum": 2,
+    "detach": 1,
 }  # fmt: skip
 
 
@@ -86,6 +88,15 @@ class Apply:
 
 
 Loss: TypeAlias = Given | Column | StepNumber | Reading | Apply
+
+
+def readings(loss: Loss) -> Iterator[Reading]:
+    """Everything that a loss reads of populations and connections."""
+    if isinstance(loss, Reading):
+        yield loss
+    elif isinstance(loss, Apply):
+        for operand in loss.operands:
+            yield from readings(operand)
 
 
 @dataclass(frozen=True, slots=True)

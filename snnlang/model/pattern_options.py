@@ -50,21 +50,22 @@ def pair_names(link: Link, where: str) -> Names:
 def read_pattern(link: Link, collector: Collector, clock: Clock) -> PatternRead:
     """Evaluate the options of a link's pattern; ``failed`` marks that something was reported."""
     call = link.pattern
-    kind = cast(PatternKind, call.kind)
-    known = PATTERNS[kind]
-    read = PatternRead(kind, {}, None, None, False, {}, False, call.span)
+    along = call.kind == "conv1d"
+    kind: PatternKind = "conv2d" if along else cast(PatternKind, call.kind)
+    known = PATTERNS[call.kind]
+    read = PatternRead(kind, {"along": True} if along else {}, None, None, False, {}, False, call.span)
     given = _given(call.kind, call.arguments, known, collector, read)
-    reader = Reader(pair_names(link, f"the pattern {kind}"), collector, clock)
+    reader = Reader(pair_names(link, f"the pattern {call.kind}"), collector, clock)
     for option in known:
         expr = given.get(option.name)
         if expr is None:
             if option.required and not read.failed:
                 collector.error(
                     "E512",
-                    f"{kind} needs `{option.name}`",
+                    f"{call.kind} needs `{option.name}`",
                     call.span,
                     f"`{option.name}` is missing",
-                    help=f"write `{kind}({option.name} = …)`",
+                    help=f"write `{call.kind}({option.name} = …)`",
                 )
                 read.failed = True
             elif option.default is not None and option.name != "bias":
@@ -103,7 +104,7 @@ def _given(
 
 
 def _evaluate(option: Option, expr: tree.Expression, reader: Reader, read: PatternRead, link: Link) -> None:
-    what = f"`{option.name}` of {read.kind}"
+    what = f"`{option.name}` of {link.pattern.kind}"
     value: Any = None
     match option.kind:
         case "whole":
@@ -124,6 +125,11 @@ def _evaluate(option: Option, expr: tree.Expression, reader: Reader, read: Patte
         case "padding":
             word = reader.word(expr)
             value = "same" if word == "same" else (0, 0) if word == "valid" else reader.pair(expr, what, 0)
+        case "along":
+            word = reader.word(expr) if option.name == "padding" else None
+            value = "same" if word == "same" else 0 if word == "valid" else reader.whole(expr, what, option.least)
+            if isinstance(value, int):
+                value = (option.least, value)
         case "truth":
             value = reader.truth(expr, what)
             if option.name == "bias":

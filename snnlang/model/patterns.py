@@ -13,7 +13,7 @@ from snnlang.frozen import dataclass
 from snnlang.model.network import PatternKind
 
 Shape = tuple[int, ...]
-OptionKind = Literal["whole", "probability", "pair", "padding", "truth", "condition", "file", "value", "axes"]
+OptionKind = Literal["whole", "probability", "pair", "padding", "along", "truth", "condition", "file", "value", "axes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,17 @@ _WINDOW = (
     Option("padding", "padding", (0, 0)),
     Option("dilation", "pair", (1, 1), least=1),
 )
+#: The same along a sequence, which is an image of one row.
+_ALONG = (
+    Option("kernel", "along", required=True, least=1),
+    Option("stride", "along", (1, 1), least=1),
+    Option("padding", "along", (0, 0)),
+    Option("dilation", "along", (1, 1), least=1),
+)
 _POOL = (Option("kernel", "pair", required=True, least=1), Option("stride", "pair", least=1), Option("padding", "padding", (0, 0)))
 
 #: Every pattern with its options; those given without a name are taken in this order.
-PATTERNS: dict[PatternKind, tuple[Option, ...]] = {
+PATTERNS: dict[str, tuple[Option, ...]] = {
     "dense": (Option("size", "whole", least=1), _BIAS, _WEIGHT, _AUTAPSES),
     "one_to_one": (_WEIGHT,),
     "random": (Option("p", "probability", required=True), _AUTAPSES),
@@ -48,6 +55,7 @@ PATTERNS: dict[PatternKind, tuple[Option, ...]] = {
     "fixed_outdegree": (Option("k", "whole", required=True), _AUTAPSES, _MULTAPSES),
     "fixed_total": (Option("n", "whole", required=True), _AUTAPSES, _MULTAPSES),
     "conv2d": (Option("channels", "whole", required=True, least=1), *_WINDOW, Option("groups", "whole", 1, least=1), _BIAS, _WEIGHT),
+    "conv1d": (Option("channels", "whole", required=True, least=1), *_ALONG, Option("groups", "whole", 1, least=1), _BIAS, _WEIGHT),
     "local2d": (Option("channels", "whole", required=True, least=1), *_WINDOW, Option("groups", "whole", 1, least=1), _BIAS, _WEIGHT),
     "avg_pool": _POOL,
     "max_pool": _POOL,
@@ -118,6 +126,13 @@ def _window_count(length: int, kernel: int, stride: int, dilation: int, padding:
 
 
 def _windows(kind: PatternKind, shape: Shape, options: dict[str, Any]) -> Shape:
+    if options.get("along") and (len(shape) not in (2, 3) or shape[-2] != 1):
+        one = show((1, shape[0]) if len(shape) == 1 else (shape[0], 1, shape[-1]))
+        raise Misfit(
+            "E516",
+            f"conv1d goes along a sequence of the shape [1, length] or [channels, 1, length], and this is {show(shape)}",
+            f"give the population or input the shape {one}",
+        )
     channels, rows, columns = channels_first(shape)
     kernel = options["kernel"]
     stride = options.get("stride") or (kernel if kind in ("avg_pool", "max_pool") else (1, 1))

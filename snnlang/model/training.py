@@ -46,7 +46,12 @@ from snnlang.syntax import tree
 
 #: What an expression of ``train`` may call, by setting.
 GRADIENTS = ("surrogate",)
-_NOT_YET = ("timing", "likelihood")
+#: Gradients of other kinds, with what does the same here.
+_OTHERWISE = {
+    "likelihood": "write the likelihood as the loss: `-sum(target*log(out.p) + (1 - target)*log(1 - out.p))`, where `p` is a definition "
+    "of the neuron and `spike with probability p`",
+    "timing": "use `first_spike(…)` or `van_rossum(…)` in the loss with `surrogate(…)`",
+}
 #: What stands for the distance from the threshold in the surrogate.
 MARGIN = "margin"
 DEFAULT_BATCH, DEFAULT_EPOCHS = 32, 10
@@ -55,8 +60,10 @@ _POSITIVE, _PARTS = ("lr", "epochs", "epsilon"), ("floor", "flip", "drop")
 
 
 def _reads(loss: Loss) -> bool:
-    """Whether a loss depends on what the network does, and not on numbers, data and weights alone."""
+    """Whether a gradient comes from what the network does, and not from numbers, data and weights alone."""
     match loss:
+        case Apply(function="detach"):
+            return False
         case Reading(weights=weights):
             return not weights
         case Apply(operands=operands):
@@ -311,13 +318,13 @@ class TrainingReader:
             return None, True
         function = expr.function if isinstance(expr, tree.Call) else expr
         word = function.id if isinstance(function, tree.Name) else function.span.text
-        if word in _NOT_YET:
+        if word in _OTHERWISE:
             self.collector.error(
                 "E624",
-                f"the gradient `{word}` cannot run yet",
+                f"there is no gradient `{word}(…)`",
                 function.span,
-                "known, not built",
-                help="use `surrogate(…)`, such as `surrogate(atan(alpha = 2))`",
+                "not built",
+                help=(_OTHERWISE[word], "events take `surrogate(…)`, such as `surrogate(atan(alpha = 2))`"),
             )
             return None, True
         if word not in GRADIENTS:

@@ -21,7 +21,7 @@ from snnlang.codegen.lower_expression import lower_expression
 from snnlang.codegen.plan import Connectivity, Launch, Plan, PlanNode
 from snnlang.codegen.random import bases, key_of, uniforms
 from snnlang.codegen.slopes import Coefficients
-from snnlang.diagnostics import Span, error
+from snnlang.diagnostics import SnnError, Span, error
 from snnlang.frozen import dataclass
 from snnlang.model import expression as e
 from snnlang.model.batch_norm import LEARNT, MEASURED, channels
@@ -186,9 +186,28 @@ class Learner:
         self._starting = sorted(carried | late)
         self._trained_states = self._coefficients.reached & frozenset(self._starting)
         self._own = own
+        for one in self.trained:
+            if one.array in own and not self._coefficients.reached_from(one.array) & (cells | set(self._starting)):
+                raise self._without_gradient(one)
         self._again: NumpyDevice | None = None
         if self.arrays.apart:
             self._go_up()
+
+    def _without_gradient(self, one: Trained) -> SnnError:
+        """E786: nothing that has a derivative is made of a trained parameter."""
+        path, _, name = one.name.rpartition(".")
+        found = [p for p in self.experiment.network.populations if p.path == path]
+        items: list[Param | State] = []
+        for population in found:
+            items += [*population.model.params, *population.model.states]
+        item = next((item for item in items if item.name == name), None)
+        return error(
+            "E786",
+            f"`{name}` of `{path}` cannot be trained: no number that has a derivative is made of it",
+            self.training.span if item is None else item.span,
+            "it is trainable",
+            help=f"take `trainable` away, or write `freeze {one.name}` in the `train` block",
+        )
 
     def _go_up(self) -> None:
         """Take all numbers to where they are computed with; views of the one array of parameters stay views."""
@@ -328,7 +347,7 @@ class Learner:
             device.write(array, self.arrays.down(self.values[array]))
         device.coefficients()
         device.trial_start()
-        for array in self._coefficients.reached - self._own:
+        for array in (self._coefficients.reached | self._coefficients.whole) - self._own:
             self.values[array][...] = self._up(device.read(array), self.values[array].dtype)
         for array in sorted(self._trained_states):
             self.initial[array] = self._up(np.array(device.read(array)), self.initial[array].dtype)

@@ -178,6 +178,8 @@ class Engine:
         self.folded: dict[
             str, tuple[Values, Values]
         ] = {}  # population -> (weights of the input's steps, what is there without any)
+        if self.truncate is not None and self.truncate < self.steps:  # its own past is cut too
+            return self.learning.links
         sends = {link.before for link in self.learning.links}
         shared: set[tuple[str, str]] = set()
         for readout in self.readouts:
@@ -297,7 +299,7 @@ class Engine:
             name = f"cell{number}_{path}".replace(".", "_").replace("->", "_to_").replace(" ", "_")
             name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
             run.name = name  # type: ignore[attr-defined]
-            fresh, again = self._in_one_call(run), self._recomputes(run)
+            fresh, again = self._in_one_call(run), self.recomputes(run)
             self._begins |= {path} if fresh else set()
             slots = begun(forward_slots(run.passes, modes)) if fresh else forward_slots(run.passes, modes)
             run.infer_slots = tuple(s for s in slots if not s.array.endswith(KEPT))
@@ -331,7 +333,7 @@ class Engine:
                 return False
         return bool(run.cell.carried)
 
-    def _recomputes(self, run: _CellRun) -> bool:
+    def recomputes(self, run: _CellRun) -> bool:
         """Whether the backward pass of a cell computes what it needs of the steps once more, in the cache, instead of reading it from
         memory: where nothing that arrives differs between steps."""
         kept = [name for name in run.passes.kept if name not in run.cell.inputs]
@@ -418,6 +420,15 @@ class Engine:
     def runs(self) -> Mapping[str, _CellRun]:
         """The populations that go through passes, those of :attr:`folded` left out."""
         return self._runs
+
+    def in_place(self, run: _CellRun) -> dict[str, str]:
+        """What is kept of each step, or sent, with the input in whose place it lies."""
+        return {**self._shared[run.path].kept, **self._shared[run.path].sent}
+
+    def cycle_of(self, path: str) -> Cycle | None:
+        """The cycle of populations that a population is part of, where one call takes all of it through the steps."""
+        cells = next((layer.cells for layer in self._layers if path in layer.cells), (path,))
+        return self._cycles.get(cells[0])
 
     def buffer_bytes(self) -> int:
         """Bytes of all arrays that the passes so far asked for."""

@@ -63,6 +63,8 @@ def product_of(
                 return NativeConvolution(native, seen, groups, scale), (c.shared_size,)
             return Convolution(seen, groups, scale), (c.shared_size,)
         greatest = link.pool == "max"
+        if greatest and link.weight and scale * float(np.asarray(device.read(link.weight)).reshape(-1)[0]) < 0:
+            raise refusal(link.name, "a maximum of negative multiples, which is a minimum", link.span)
         return Pool(seen, scale, greatest) if native is None else NativePool(native, seen, scale, greatest), ()
     if link.pool:
         raise refusal(link.name, "a maximum over what arrives", link.span)

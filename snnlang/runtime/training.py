@@ -118,6 +118,13 @@ class Trainer:
                 self.training.data.span,
                 help="train it from Python with `net.grad({name: array, …}, y)`, or join its inputs into one",
             )
+        if not learner.parameters.size:
+            raise error(
+                "E787",
+                f"nothing is left to train: `freeze` keeps all of `{learner.experiment.network.name}`",
+                self.training.span,
+                help="leave a connection or a trainable parameter out of `freeze`, or measure with `snn eval` and `net.evaluate`",
+            )
         given = dict(data or {})
         train, validation = self._columns(given)
         test = self._other("test", self.training.test, given)

@@ -30,6 +30,7 @@ from tests.training.synapses import MODELS as SYNAPTIC
 from tests.training.synapses import SYNAPSES, through
 from tests.training.test_gradients import CONVOLUTION, MLP, RECURRENT, TWO
 from tests.training.test_library_gradients import NEURONS as LIBRARY
+from tests.training.test_library_gradients import program, readouts
 from tests.training.test_population_sums import source as sums
 from tests.training.test_synapse_autograd import CURRENTS, LOOP
 from tests.training.test_trained_delays import RING, STEPS
@@ -239,20 +240,17 @@ def test_cycles_go_through_all_steps_in_one_kernel(monkeypatch: pytest.MonkeyPat
         assert np.allclose(value, expected[key], rtol=1e-10, atol=1e-12), key
 
 
-@pytest.mark.parametrize(("neuron", "where", "state", "weights"), LIBRARY, ids=[case[0] for case in LIBRARY])
-def test_neurons_of_the_library(monkeypatch: pytest.MonkeyPatch, neuron: str, where: str, state: str, weights: str) -> None:
+@pytest.mark.parametrize("neuron", LIBRARY)
+def test_neurons_of_the_library(monkeypatch: pytest.MonkeyPatch, neuron: str) -> None:
+    """A sum of all that a neuron keeps, every parameter and every initial state trained."""
     monkeypatch.setenv("SNN_CUDA", "shim")
-    source = text(
-        f"population out[4]: {neuron}\nconnect image -> out.{where}: dense, w = {weights}",
-        size=3,
-        steps=8,
-        loss=f"sum(out.{state})",
-        neurons=f"from stdlib.neurons import {neuron}\n",
-    )
+    labels = [one.label for one in readouts(network(program(neuron), "numpy").learner) if one.label != "out.eta_spike"]
+    source = program(neuron).replace("mean(read.r)", " + ".join(f"mean(sum({label}), over = neurons)" for label in labels))
     found = [network(source, target).grad(images(2, 3, 8), np.zeros(2)) for target in (HOST, "cuda")]  # type: ignore[arg-type]
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
-    for name, value in found[0][1].items():
-        assert np.allclose(found[1][1][name], value, rtol=1e-8, atol=1e-9 * float(np.max(np.abs(value)))), name
+    for name, value in down(found[1][1]).items():
+        expected = found[0][1][name]
+        assert np.allclose(value, expected, rtol=1e-8, atol=1e-9 * float(np.max(np.abs(expected)))), name
 
 
 @pytest.mark.parametrize("case", SYNAPSES, ids=[case[0] for case in SYNAPSES])

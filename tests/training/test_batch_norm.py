@@ -136,14 +136,24 @@ def test_gradients_by_hand(lines: str, rule: str, timed: bool, target: Any) -> N
     agree(loss, found, by_hand, weights)
 
 
+#: (synapses, 27 x 8): between which neurons the synapses of `local2d(2, kernel = 2)` on 3 x 3 x 3 lie, by pre neuron, then by post neuron.
+PAIRS = sorted(
+    (((channel * 3 + row + r) * 3 + column + c), (out * 2 + row) * 2 + column)
+    for out, row, column in np.ndindex(2, 2, 2)
+    for channel, r, c in np.ndindex(3, 2, 2)
+)
+LOCAL = np.array([[float(pair == (pre, post)) for pre in range(27) for post in range(8)] for pair in PAIRS])
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("timed", [False, True], ids=["constant", "timed"])
+@pytest.mark.parametrize("second_kind", ["conv2d", "local2d"])
 @pytest.mark.parametrize("rule", OVER)
-def test_convolutions_by_hand(rule: str, timed: bool, target: Any) -> None:
-    """Channels share their statistics and numbers; convolutions as sums of shifted images."""
+def test_convolutions_by_hand(rule: str, second_kind: str, timed: bool, target: Any) -> None:
+    """Channels share their statistics and numbers, also where places have weights of their own; convolutions as sums of shifted images."""
     anp = pytest.importorskip("autograd.numpy")
     fires = surrogate()
-    net = scrambled(network(convolved(rule), target=target))
+    net = scrambled(network(convolved(rule).replace("conv2d(2", f"{second_kind}(2"), target=target))
     x = np.random.default_rng(4).uniform(0, 1, (4, 7, 2, 5, 5) if timed else (4, 2, 5, 5))
     y = np.random.default_rng(2).normal(size=(4, 3))
     weights = {name: np.array(value) for name, value in net.weights.items()}
@@ -170,11 +180,14 @@ def test_convolutions_by_hand(rule: str, timed: bool, target: Any) -> None:
                 came = came + anp.einsum("tbirc,oi->tborc", padded[:, :, :, r : r + 5 : 2, c : c + 5 : 2], kernel[:, :, r, c])
         came = normal(anp, anp.reshape(came, (7, 4, 3, 9)), w, "image->h.x", rule)
         spikes = anp.reshape(neurons(came, w["h.beta"]), (7, 4, 3, 3, 3))
-        second = anp.reshape(w["h->l.x.w"], (2, 3, 2, 2))
         made: Any = 0.0
-        for r in range(2):
-            for c in range(2):
-                made = made + anp.einsum("tbirc,oi->tborc", spikes[:, :, :, r : r + 2, c : c + 2], second[:, :, r, c])
+        if second_kind == "local2d":
+            made = anp.reshape(spikes, (7, 4, 27)) @ anp.reshape(w["h->l.x.w"] @ LOCAL, (27, 8))
+        else:
+            second = anp.reshape(w["h->l.x.w"], (2, 3, 2, 2))
+            for r in range(2):
+                for c in range(2):
+                    made = made + anp.einsum("tbirc,oi->tborc", spikes[:, :, :, r : r + 2, c : c + 2], second[:, :, r, c])
         made = normal(anp, anp.reshape(made, (7, 4, 2, 4)), w, "h->l.x", rule)
         out = anp.reshape(neurons(made, w["l.beta"]), (7, 4, 8)) @ anp.reshape(w["l->out.x.w"], (8, 3))
         v, total = 0.0, 0.0
@@ -501,7 +514,7 @@ simulate Net as shown:
 
 
 @pytest.mark.parametrize("target", ["interpreter", *TARGETS])
-@pytest.mark.parametrize("kind", ["dense", "convolved", "one_to_one", "cycle"])
+@pytest.mark.parametrize("kind", ["dense", "convolved", "local", "one_to_one", "cycle"])
 @pytest.mark.parametrize("rule", ["", OVER[2]])
 def test_simulations_fold_it(kind: str, rule: str, target: Any, tmp_path: Path) -> None:
     """Weights and biases of the simulation are those of the formula: what is recorded is what the training's forward pass gives."""
@@ -510,13 +523,14 @@ def test_simulations_fold_it(kind: str, rule: str, target: Any, tmp_path: Path) 
         "dense": TWO.format(rule),
         "cycle": CYCLE.replace("{0}", ""),
         "one_to_one": TWO.format(rule).replace("dense(12)", "one_to_one"),
-        "convolved": "",
-    }[kind]
-    source = convolved(rule) if kind == "convolved" else text(lines)
+    }.get(kind, "")
+    source = text(lines) if lines else convolved(rule)
+    if kind == "local":
+        source = source.replace("conv2d", "local2d").replace("padding = 1", "padding = 2, dilation = 2")
     model = snnlang.load(source + SIMULATE)
     net = scrambled(model.network(precision="float64", target="numpy"))
     net.save(tmp_path / "w.safetensors")
-    x = np.random.default_rng(3).uniform(0, 1, (1, 2, 5, 5) if kind == "convolved" else (1, 6))
+    x = np.random.default_rng(3).uniform(0, 1, (1, 6) if lines else (1, 2, 5, 5))
     readouts = [net.learner.readout("out.v"), net.learner.readout("h.spikes")]
     engine = net.learner.make_engine(readouts, frozenset({"image"}), False)
     wanted = engine.forward({"image": x.reshape(1, -1)}, keep=False)
@@ -607,7 +621,7 @@ def test_weights_without_statistics_do_not_fit(name: str) -> None:
         ("image -> dense(4) -> batch_norm() -> dropout(p = 0.2) -> h: Unit -> dense(3) -> out: Readout", "E775", "dropout(p = 0.2)"),
         ("image -> dense(4) -> batch_norm() -> dense(3) -> out: Readout", "E775", "batch_norm()"),
         ("image -> dense(4) -> h: Unit -> dense(3) -> out: Readout\nh -> dense(4) -> batch_norm()", "E775", "batch_norm()"),
-        ("image -> local2d(4, kernel = 1) -> batch_norm() -> h: Unit -> dense(3) -> out: Readout", "E775", "batch_norm()"),
+        ("image -> avg_pool(1) -> batch_norm() -> h: Unit -> dense(3) -> out: Readout", "E775", "batch_norm()"),
         ("image -> flatten -> batch_norm() -> h: Unit -> dense(3) -> out: Readout", "E775", "batch_norm()"),
         (
             "population h[4]: Unit\nimage -> dense -> batch_norm() -> h[0:2]\nh -> dense(3) -> out: Readout",

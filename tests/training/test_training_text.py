@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from snnlang.cli.program import run
 from snnlang.compile import load_program
 from snnlang.diagnostics import SnnError, Source
 from snnlang.model.elaborate import Overrides
+from snnlang.runtime.compiler import find
 from snnlang.runtime.training_text import explain_training, pass_text
 
 from .networks import network, text
+from .test_gradients import TARGETS
 
 LINES = """
 population c[3, 4, 4]: Unit
@@ -56,14 +59,55 @@ def test_explained() -> None:
     assert not any(line.startswith("  h.beta: one") for line in lines)
 
 
-def test_memory_is_that_of_the_arrays() -> None:
-    """The numbers told are the bytes that a batch of eight asks for."""
-    net = network(SOURCE, precision="float32")
+@pytest.mark.parametrize("target", TARGETS)
+def test_memory_is_that_of_the_arrays(target: Literal["c", "numpy"]) -> None:
+    """The numbers told are the bytes that a batch of eight asks for on the target."""
+    net = network(SOURCE, target, precision="float32")
     net.grad(np.ones((8, 1, 4, 4)), np.zeros(8, int))
     engine = net.learner.engine(frozenset({"image"}), True)
-    found = re.search(r"([\d.]+) kB for each sample of a batch: ([\d.]+) kB", told())
+    found = re.search(r"([\d.]+) kB for each sample of a batch: ([\d.]+) kB", told(target=target))
     assert found is not None
     assert float(found[2]) == pytest.approx(engine.buffer_bytes() / 1000, rel=0.01)
+
+
+FOLDED = """
+image -> dense(40, bias = true) -> h: Unit
+      -> dense(300) -> g: Unit -> dense(400) -> f: Unit
+      -> dense(3) -> out: Readout
+connect f -> f.x: dense
+"""
+
+
+def test_the_target_that_trains_is_told() -> None:
+    """Constant input once, one product for all steps, a folded readout, gathered rows, what is kept where and what is computed again."""
+    if find() is None:
+        pytest.skip("no C compiler")
+    source = text(FOLDED, loss="cross_entropy(mean(out.v), label)").replace("batch = 8", "batch = 64")
+    for wanted in (
+        "  h: 40 neurons, all 7 steps at once",
+        "    keeps nothing: what arrives is the same in every step, and its steps are computed again on the way back, 64 neurons at a time",
+        "  f: 400 neurons, step by step, because it is on a cycle; "
+        "one call takes a block of samples through all steps before the next block",
+        "  out: 3 neurons, linear and read as a weighted sum: folded into weights of what arrives in each step",
+        "  image->h.x: a matrix product, once for each batch, forwards and backwards",
+        "  h->g.x: a matrix product, groups of rows that are zero together where that is faster, or gathered rows where fewer than 22% "
+        "of the senders are active, one for all steps together",
+        "  f->f.x: a matrix product, or gathered rows where fewer than 28% of the senders are active, in each step, "
+        "its gradient from all steps together, 1 step late",
+    ):
+        assert wanted in told(source, target="c").splitlines(), told(source, target="c")
+    assert re.search(r"  g: 300 neurons.*\n    keeps 2 numbers .*; u before lies where x arrived", told(source, target="c"))
+    assert "gathered" not in told(source, target="numpy")
+    assert "lies where" not in told(source, target="numpy")
+
+
+@pytest.mark.parametrize(("pixels", "steps", "changes"), [("8, 8", 7, False), ("8", 8, True), ("8", 7, False)])
+def test_what_the_data_are(pixels: str, steps: int, changes: bool) -> None:
+    """Images that fill the input stay the same; rows of them come one after the other."""
+    source = text("image -> dense(4) -> out: Readout", steps=steps, loss="cross_entropy(mean(out.v), label)")
+    source = source.replace("image[6]", f"image[{pixels}]").replace("data = mine", "data = digits()")
+    assert f"`image` {'changes from step to step' if changes else 'stays the same in every step'}" in told(source)
+    assert ("image->out.x: a matrix product, one for all" in told(source.replace("mean(out.v)", "max(out.v)"))) is changes
 
 
 def test_kernels_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

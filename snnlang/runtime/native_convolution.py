@@ -272,6 +272,16 @@ class NativeConvolution(Convolution):
 
         native.share(self.inputs, float(count) * self.each * self.outputs, part)
 
+    @property
+    def skips(self) -> float:
+        """The part of active channels below which a forward pass goes from one to the next."""
+        return RUNS if self._sides else RARE_PIXELS
+
+    @property
+    def tiled(self) -> bool:
+        """Whether adjoints go back through tiles of fewer multiplications."""
+        return bool(self._tiled)
+
     def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
         if not _ready(self._native, sent, out, weight):
             super().forward(sent, weight, out, add)

@@ -20,7 +20,8 @@ from snnlang.model.model import Program
 from snnlang.runtime import native_cycles
 from snnlang.runtime.cuda_failure import size
 from snnlang.runtime.learning_engine import Engine, _CellRun
-from snnlang.runtime.native_products import FEWEST, RARE, RARE_PIXELS, WORTH_LISTS, NativeConvolution, NativeDense
+from snnlang.runtime.native_convolution import FEWEST, NativeConvolution
+from snnlang.runtime.native_products import RARE, WORTH_LISTS, NativeDense
 from snnlang.runtime.network import Network
 from snnlang.runtime.pass_runner import LANES
 from snnlang.runtime.products import Dropped, Part, Product
@@ -229,7 +230,8 @@ def _choice(engine: Engine, link: Link, product: Product, rows: int) -> str:
         few = f"gathered rows where fewer than {RARE:.0%} of the senders are active"
         return f"a matrix product, groups of rows that are zero together where that is faster, or {few}"
     if isinstance(product, NativeConvolution) and min(product.inputs, product.outputs) >= FEWEST:
-        return f"a convolution, or lists of active channels where fewer than {RARE_PIXELS:.0%} are"
+        few = f"passing over channels that are not active where fewer than {product.skips:.0%} are"
+        return f"a convolution, {few}" + ("; backwards in tiles of fewer multiplications" if product.tiled else "")
     return ""
 
 

@@ -25,7 +25,7 @@ from snnlang.cli.screen import say, show_diagnostics
     "--data",
     "which",
     type=click.Choice(("test", "validate", "train")),
-    help="Which data; default: test, else validation, else training.",
+    help="Which data; default: test, else validation, else training data, with a warning.",
 )
 @experiment_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -38,6 +38,8 @@ def command(file: str, experiment: str | None, weights: str, which: str | None, 
       snn eval digits.snn --weights trained/last.safetensors --data train --json
     """
     from snnlang.compile import check_path
+    from snnlang.runtime.checkpoint import load
+    from snnlang.runtime.evaluation import KINDS, doubts
     from snnlang.runtime.network import Network
 
     program, found = check_path(file)
@@ -47,10 +49,11 @@ def command(file: str, experiment: str | None, weights: str, which: str | None, 
     network = Network(program, experiment, gather(**settings))
     network.load(weights)
     result = network.evaluate(which=which)
+    show_diagnostics(doubts(network, which, load(weights).state))
     if as_json:
         say(json.dumps(result, indent=2))
         return 0
-    text = f"{result['data']}: {result['samples']} samples, loss {result['loss']:.4f}"
+    text = f"{KINDS[result['data']]}: {result['samples']:,} samples, loss {result['loss']:.4f}"
     if result["accuracy"] is not None:
         text += f", accuracy {100 * result['accuracy']:.2f} %"
     say(text)

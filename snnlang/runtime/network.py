@@ -24,7 +24,7 @@ from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.threads import cores
-from snnlang.runtime.training import History, Trainer, measure
+from snnlang.runtime.training import History, Trainer
 
 Values = NDArray[Any]
 #: Threads of a training for which nobody said how many: the cores of the machine, as far as a batch has work for them.
@@ -86,6 +86,7 @@ class Network:
         *,
         validation: tuple[Any, Any] | float | None = None,
         test: tuple[Any, Any] | None = None,
+        augment: Any = None,
         epochs: int | None = None,
         out: str | Path | None = None,
         resume: bool = False,
@@ -94,7 +95,11 @@ class Network:
         tensorboard: bool = False,
         model_hash: str = "",
     ) -> History:
-        """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics."""
+        """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics.
+
+        ``augment`` takes the place of the block's: a function ``f(sample)`` or ``f(sample, generator)``, an object of
+        ``snnlang.data.augment``, a name such as ``"shift"``, or a list of these. Samples to learn from go through it, in every epoch anew.
+        """
         if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 1):
             raise error("E754", f"`epochs` is a whole number from 1, and this is {epochs!r}", help="write `epochs = 10`")
         given: dict[str, Any] = {}
@@ -104,6 +109,8 @@ class Network:
             given["validate"] = validation
         if test is not None:
             given["test"] = test
+        if augment is not None:
+            given["augment"] = augment
         trainer = Trainer(
             self.learner,
             data=given,
@@ -145,27 +152,11 @@ class Network:
     def evaluate(
         self, x: Any = None, y: Any = None, *, which: Literal["test", "validate", "train"] | str | None = None
     ) -> dict[str, Any]:
-        """Loss, accuracy and firing rates on arrays, or on data of the block."""
-        if x is not None and y is None:
-            raise error("E629", "samples without labels cannot be measured", self.training.span, help="write `net.evaluate(x, y)`")
-        trainer = Trainer(self.learner, data={} if x is None else {"data": (x, y)})
-        found = {"test": trainer.test, "validate": trainer.validation, "train": trainer.batches}
-        if which is not None and which not in found:
-            raise error("E754", f"there is no data `{which}`", self.training.span, help=f"choose {listing(found)}")
-        name = which or ("train" if x is not None else next(n for n, b in found.items() if b is not None))
-        batches = found[name]
-        if batches is None:
-            raise error(
-                "E754", f"the `train` block names no data to {name}", self.training.span, help=f"add `{name} = …` to it"
-            )
-        loss, accuracy = measure(self.learner, batches, trainer.named)
-        return {
-            "data": name,
-            "samples": batches.samples,
-            "loss": loss,
-            "accuracy": accuracy,
-            "rates": self.learner.rates(trainer.sample()),
-        }
+        """Loss, accuracy and firing rates on arrays, or on data of the block: its test data, else its validation data, else those it trains
+        with. Every sample counts once, as it is: nothing is augmented, nothing is kept for validation. ``data`` of the result says which."""
+        from snnlang.runtime.evaluation import evaluate
+
+        return evaluate(self, x, y, which)
 
     # --- weights ------------------------------------------------------------------------------------------------------
 

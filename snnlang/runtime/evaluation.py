@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from snnlang.data.columns import Columns
+from snnlang.data.given import is_pairs
 from snnlang.diagnostics import Diagnostic, error
 from snnlang.model.suggest import help_for, listing
 from snnlang.runtime.training_data import TrainingData, measure
@@ -34,7 +35,7 @@ def evaluate(network: Network, x: Any = None, y: Any = None, which: str | None =
             "E754", f"there is no data `{which}`", training.span, help=help_for(which, KINDS) or f"choose {listing(KINDS)}"
         )
     if x is not None:
-        if y is None and not isinstance(x, Mapping):
+        if y is None and not isinstance(x, Mapping) and not is_pairs(x):
             raise error("E629", "samples without labels cannot be measured", training.span, help="write `net.evaluate(x, y)`")
         name, columns = "given", data.given(x, y)
     else:
@@ -67,7 +68,7 @@ def doubts(network: Network, which: str | None, state: Mapping[str, Any]) -> lis
                 training.span,
                 severity="warning",
                 help=(
-                    'give data that it never saw: `test = …`, for example `test = digits(split = "test")`, or keep a part: `validate = 0.1`',
+                    'give data that it never saw, for example `test = digits(split = "test")`, or keep a part: `validate = 0.1`',
                     "`--data train` measures training data without this remark",
                 ),
             )

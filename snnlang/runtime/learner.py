@@ -556,6 +556,10 @@ class Learner:
             )
         return self.arrays.xp.asarray(value)
 
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a sample of each input of the network."""
+        return {described.path: described.shape for described in self.experiment.network.inputs}
+
     def fetched(self, value: Any) -> Values:
         """Data on the host, from wherever it lies."""
         return self.arrays.down(self._on_device(value, self.training.span)) if on_device(value) else np.asarray(value)

@@ -84,8 +84,8 @@ class Network:
         x: Any = None,
         y: Any = None,
         *,
-        validation: tuple[Any, Any] | float | None = None,
-        test: tuple[Any, Any] | None = None,
+        validation: Any = None,
+        test: Any = None,
         augment: Any = None,
         epochs: int | None = None,
         out: str | Path | None = None,
@@ -96,6 +96,9 @@ class Network:
         model_hash: str = "",
     ) -> History:
         """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics.
+
+        Instead of ``x, y``: columns by name, or any iterable of pairs (sample, label), such as a data set of PyTorch or tonic, as ``x``;
+        ``validation`` and ``test`` take the same. Events are shown as as many frames as the block has steps.
 
         ``augment`` takes the place of the block's: a function ``f(sample)`` or ``f(sample, generator)``, an object of
         ``snnlang.data.augment``, a name such as ``"shift"``, or a list of these. Samples to learn from go through it, in every epoch anew.
@@ -152,8 +155,9 @@ class Network:
     def evaluate(
         self, x: Any = None, y: Any = None, *, which: Literal["test", "validate", "train"] | str | None = None
     ) -> dict[str, Any]:
-        """Loss, accuracy and firing rates on arrays, or on data of the block: its test data, else its validation data, else those it trains
-        with. Every sample counts once, as it is: nothing is augmented, nothing is kept for validation. ``data`` of the result says which."""
+        """Loss, accuracy and firing rates on arrays, or on data of the block: its test data, else its validation data, else those it
+        trains with. Every sample counts once, as it is: nothing is augmented, nothing is kept for validation. ``data`` of the result
+        says which they were."""
         from snnlang.runtime.evaluation import evaluate
 
         return evaluate(self, x, y, which)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.data.augment import AUGMENTATIONS, Crop, Middle
-from snnlang.data.columns import Columns
-from snnlang.diagnostics import error
+from snnlang.data.columns import AnyColumn, Column, Columns
+from snnlang.data.given import is_pairs, samples_of
+from snnlang.diagnostics import Span, error
 from snnlang.model.learning import Source
 from snnlang.runtime.batches import Batches, divide
 from snnlang.runtime.learner import Learner, on_device
@@ -84,14 +84,16 @@ class TrainingData:
         if given is not None:
             if isinstance(given, Mapping):
                 return {name: self.learner.fetched(value) if on_device(value) else value for name, value in given.items()}
+            if is_pairs(given):
+                return self._samples(given, source)
             if not isinstance(given, tuple | list) or len(given) != 2:
                 raise error(
                     "E629",
                     "what is given has samples and no labels",
                     source.span,
-                    help="give both: `net.train(x, y)`, or a pair (x, y)",
+                    help="give both: `net.train(x, y)`, a pair (x, y), or an iterable of pairs such as a data set of PyTorch or tonic",
                 )
-            return dict(zip((*self.training.columns, "label"), (self.learner.fetched(value) for value in given)))
+            return dict(zip(self._names(), (_column(self.learner, value, source.span) for value in given)))
         if source.loader == "given":
             raise error(
                 "E754",
@@ -100,6 +102,16 @@ class TrainingData:
                 help="name a loader such as `digits()`, or train from Python: `net.train(x, y)`",
             )
         return load_columns(source.loader, source.options, source.span)
+
+    def _names(self) -> tuple[str, str]:
+        """What samples and labels are called in the loss."""
+        first, second = (*self.training.columns, "label")[:2]
+        return first, second
+
+    def _samples(self, given: Any, source: Source) -> Columns:
+        """Pairs (x, y) of an iterable; events become as many frames as the block has steps, of the sensor that the input is as large as."""
+        shapes = [shape for path, shape in self.learner.input_shapes().items() if path in self.training.inputs]
+        return samples_of(given, self._names(), self.training.steps, shapes[0] if shapes else (), source.span)
 
     def columns_of(self, columns: Columns) -> tuple[str | None, str | None]:
         """Which columns are samples and labels. Two of other names are taken in their order (None); of more than two, the names decide."""
@@ -135,7 +147,7 @@ class TrainingData:
 
     def named(self, x: Values, y: Values) -> tuple[dict[str, Values], dict[str, Values]]:
         """The network's inputs and the columns of a batch."""
-        first, second = (*self.training.columns, "label")[:2]
+        first, second = self._names()
         inputs = {name: x for name in self.training.inputs}
         return inputs, {first: x, second: y}
 
@@ -153,6 +165,21 @@ def measure(
         if outcome.scores is not None and outcome.labels is not None:
             right += float((outcome.scores.argmax(1) == outcome.labels).sum())
     return loss / max(samples, 1.0), (right / samples if learner.loss.compares and samples else None)
+
+
+def _column(learner: Learner, value: Any, span: Span | None) -> AnyColumn:
+    """An array on the host; what makes its rows when they are asked for goes on doing so."""
+    if isinstance(value, Column):
+        return value
+    try:
+        return learner.fetched(value)
+    except (TypeError, ValueError, RuntimeError) as problem:  # rows that differ in length; tensors with a history
+        raise error(
+            "E628",
+            f"what is given is no array: {str(problem).splitlines()[0]}",
+            span,
+            help="give one array with a row for each sample; of a tensor that is differentiated, `x.detach()`",
+        ) from None
 
 
 def _augmentation(options: Mapping[str, float]) -> list[Any]:

@@ -81,6 +81,7 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         for measured, value in learner.measured().items():  # running statistics move on in training, as those of PyTorch do
             self.register_buffer(_identifier(measured, {**self.names, **self._buffers}), torch.from_numpy(value))
         self._engines: dict[tuple[frozenset[str], bool], Engine] = {}
+        self._settled = learner.settled
         self.turn = 0  # counts forward passes: whose memory an engine holds
         self._seen: Values = learner.parameters.copy()
 
@@ -162,6 +163,9 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         """One forward pass and its engine; ``keep`` for a backward pass to come, ``training`` with dropout and statistics of the batch."""
         arrays, once = self.net.learner.inputs(given)
         key = (once, keep)
+        if self._settled != self.net.learner.settled:
+            self._engines.clear()
+            self._settled = self.net.learner.settled
         if key not in self._engines:
             self._engines[key] = self.net.learner.make_engine(self.readouts, once, keep)
         engine = self._engines[key]

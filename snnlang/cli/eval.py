@@ -30,7 +30,7 @@ from snnlang.cli.screen import say, show_diagnostics
 @experiment_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(file: str, experiment: str | None, weights: str, which: str | None, as_json: bool, **settings: Any) -> int:
-    """Measure trained weights on the data of a train block.
+    """Measure trained weights on the data of a train block, with the seed of their training unless another is given.
 
     \b
     Examples:
@@ -46,10 +46,13 @@ def command(file: str, experiment: str | None, weights: str, which: str | None, 
     show_diagnostics(found)
     if program is None or any(diagnostic.is_error for diagnostic in found):
         return 1
+    state = load(weights).state
+    if settings.get("seed") is None and isinstance(state.get("seed"), int):
+        settings["seed"] = state["seed"]  # it drew what was kept for validation, and synapses of random connections
     network = Network(program, experiment, gather(**settings))
     network.load(weights)
     result = network.evaluate(which=which)
-    show_diagnostics(doubts(network, which, load(weights).state))
+    show_diagnostics(doubts(network, which, state))
     if as_json:
         say(json.dumps(result, indent=2))
         return 0

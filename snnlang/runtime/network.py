@@ -20,6 +20,7 @@ from snnlang.model.elaborate import Overrides, elaborate
 from snnlang.model.learning import Training
 from snnlang.model.model import Program
 from snnlang.model.suggest import listing
+from snnlang.model.weights import Weights, drawn_otherwise
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
@@ -64,7 +65,7 @@ class Network:
         self.learner = Learner(self.experiment, plan, target=self.target, threads=threads, arrays=arrays)
         self.warnings += arrays.warnings()
         if options.weights is not None:
-            self._take(options.weights.arrays, options.weights.origin)
+            self._take(options.weights)
 
     @property
     def training(self) -> Training:
@@ -169,12 +170,19 @@ class Network:
         save(path, Checkpoint(self.learner.held(), (), {"seed": self.experiment.seed}))
 
     def load(self, path: str | Path) -> None:
-        """Take over weights that were saved. Raises E840 (no such file, damaged) and E841 (of another network)."""
-        self._take(load(path).weights, f"'{path}'")
+        """Take over weights that were saved, those of what is frozen here too. Raises E840 (no such file, damaged) and E841 (of another
+        network, or of synapses that another seed had drawn)."""
+        found = load(path)
+        seed = found.state.get("seed")
+        self._take(Weights(found.weights, f"'{path}'", seed if isinstance(seed, int) else None))
 
-    def _take(self, arrays: Mapping[str, Values], origin: str) -> None:
-        held = self.learner.held()
-        fit(arrays, held, origin)
+    def _take(self, weights: Weights) -> None:
+        held, untrained = self.learner.held(), {one.name: one for one in self.learner.untrained}
+        for name in weights.arrays:
+            if name in untrained and name not in held:
+                held[name] = self.learner.arrays.down(self.learner.values[untrained[name].array]).copy()
+        seeds = drawn_otherwise(self.experiment, weights)
+        fit(weights.arrays, held, weights.origin, untrained, seeds)
         self.learner.put(held)
 
     # --- arrays -------------------------------------------------------------------------------------------------------

@@ -409,7 +409,7 @@ class Trainer:
         if "history" not in state:
             raise nothing
         held = self.learner.held()
-        fit(found.weights, held, f"'{path}'")
+        fit(found.weights, held, f"'{path}'", [one.name for one in self.learner.untrained])
         if [m.shape for m in found.memory] != [m.shape for m in self.optimizer.memory]:
             raise nothing
         now = self._state()
@@ -441,7 +441,7 @@ class Trainer:
             return
         kept = self.learner.snapshot()
         held = self.learner.held()
-        fit(load(path).weights, held, f"'{path}'")
+        fit(load(path).weights, held, f"'{path}'", [one.name for one in self.learner.untrained])
         self.learner.put(held)
         self._best = self.learner.snapshot()
         self.learner.restore(kept)

@@ -150,13 +150,15 @@ def test_the_command_says_what_it_measures(tmp_path: Path, capsys: pytest.Captur
         return made.out.splitlines()[0], made.err
 
     capsys.readouterr()
-    line, warned = said("tested", "--seed", "5")
+    line, warned = said("tested")
     assert line.startswith("test data: 359 samples, loss ")
     assert not warned
-    line, warned = said("validated", "--seed", "5")
+    line, warned = said("validated")
     assert line.startswith("validation data: 144 samples")
     assert not warned
-    line, warned = said("validated")
+    assert said("validated", "--seed", "5") == (line, "")
+    other, warned = said("validated", "--seed", "0")
+    assert other != line
     assert "warning[W793]" in warned
     assert "drawn with seed 0, and the training drew it with 5" in warned
     assert "= help: measure with the seed of the training: `--seed 5`" in warned

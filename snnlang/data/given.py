@@ -174,6 +174,13 @@ def labels_of(dataset: Any, items: Any, span: Span | None) -> NDArray[Any]:
 
 def _sequence(value: Any, span: Span | None) -> Any:
     """Something with a length and items by number; an iterator is read to its end."""
+    if hasattr(value, "dataset") and hasattr(value, "batch_size"):
+        raise error(
+            "E629",
+            f"a {type(value).__name__} gives batches, and samples are wanted: batches are made of them here",
+            span,
+            help="give its data set: `loader.dataset`",
+        )
     if isinstance(value, Mapping) or (not hasattr(value, "__getitem__") and not isinstance(value, Iterable)):
         raise error("E629", f"{type(value).__name__} is no sequence of samples", span, help="give pairs (x, y)")
     items = value if hasattr(value, "__len__") and hasattr(value, "__getitem__") else list(value)

@@ -141,6 +141,14 @@ class Batches:
 
     def _made(self, column: AnyColumn, rows: NDArray[np.int64], number: int) -> NDArray[np.float32]:
         x = gather(column, rows)
+        if isinstance(column, Column) and not np.isfinite(x).all():  # arrays were looked at before
+            row = rows[int(np.argwhere(~np.isfinite(x))[0][0])]
+            raise error(
+                "E628",
+                f"sample {row} holds a value that is not finite",
+                self.span,
+                help="remove or replace NaN and infinity",
+            )
         for place, one in enumerate(self._late):
             x = one.apply(x, rows, Draws(self.seed, number, place))
         return np.ascontiguousarray(x, dtype=np.float32)

@@ -586,8 +586,19 @@ class Learner:
         return {described.path: described.shape for described in self.experiment.network.inputs}
 
     def fetched(self, value: Any) -> Values:
-        """Data on the host, from wherever it lies."""
-        return self.arrays.down(self._on_device(value, self.training.span)) if on_device(value) else np.asarray(value)
+        """Data on the host, from wherever it lies; E628 for what makes no array."""
+        span = self.training.span
+        if on_device(value):
+            return self.arrays.down(self._on_device(value, span))
+        try:
+            return np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as problem:  # rows that differ in length; tensors with a history
+            raise error(
+                "E628",
+                f"what is given is no array: {str(problem).splitlines()[0]}",
+                span,
+                help="give one array with a row for each sample; of a tensor that is differentiated, `x.detach()`",
+            ) from None
 
     def forward(self, x: Mapping[str, Values], *, keep: bool = False) -> dict[str, Values]:
         """The readouts of a batch by label, on the host."""

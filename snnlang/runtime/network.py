@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ class Network:
         from snnlang.compile import PRECISIONS, plan_training
 
         options = overrides or Overrides()
+        self._made_of = program, name, options
         if name is None:
             from snnlang.model.model import experiment_name
 
@@ -165,6 +167,18 @@ class Network:
 
     # --- weights ------------------------------------------------------------------------------------------------------
 
+    def copy(self) -> Network:
+        """A network of its own with the same numbers: training one leaves the other as it is."""
+        program, name, options = self._made_of
+        made = Network(program, name, replace(options, weights=None))
+        held = made.learner.held()
+        for key, value in self.learner.held().items():
+            held[key][...] = value
+        more = {one.name: self.learner.arrays.down(self.learner.values[one.array]) for one in self.learner.untrained}
+        made.learner.put({**more, **held})
+        made.learner.samples = self.learner.samples
+        return made
+
     def save(self, path: str | Path) -> None:
         """Write the weights as safetensors."""
         save(path, Checkpoint(self.learner.held(), (), {"seed": self.experiment.seed}))
@@ -198,7 +212,25 @@ class Network:
                 self.training.span,
                 help="give one array for every input, by its name",
             )
-        return {name: value if on_device(value) else np.asarray(value) for name, value in x.items()}
+        return {name: self._array(name, value) for name, value in x.items()}
+
+    def _array(self, name: str, value: Any) -> Values:
+        """Samples that are finite; those on a device stay there and are not looked at."""
+        if on_device(value):
+            there: Values = value
+            return there
+        made = self.learner.fetched(value)
+        if made.dtype.kind not in "biuf":
+            raise error("E628", f"the samples of `{name}` are {made.dtype}, not numbers", self.training.span, help="give numbers")
+        if made.dtype.kind == "f" and not np.isfinite(made).all():
+            row = int(np.argwhere(~np.isfinite(made))[0][0]) if made.ndim else 0
+            raise error(
+                "E628",
+                f"sample {row} of `{name}` holds a value that is not finite",
+                self.training.span,
+                help="remove or replace NaN and infinity",
+            )
+        return made
 
     def _label(self) -> str:
         columns = [name for name in self.training.columns if name not in self.training.inputs.values()]

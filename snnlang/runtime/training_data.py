@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from snnlang.data.augment import AUGMENTATIONS, Crop, Middle
 from snnlang.data.columns import AnyColumn, Column, Columns
 from snnlang.data.given import is_pairs, samples_of
-from snnlang.diagnostics import Span, error
+from snnlang.diagnostics import error
 from snnlang.model.learning import Source
 from snnlang.runtime.batches import Batches, divide
 from snnlang.runtime.learner import Learner, on_device
@@ -93,7 +93,7 @@ class TrainingData:
                     source.span,
                     help="give both: `net.train(x, y)`, a pair (x, y), or an iterable of pairs such as a data set of PyTorch or tonic",
                 )
-            return dict(zip(self._names(), (_column(self.learner, value, source.span) for value in given)))
+            return dict(zip(self._names(), (_column(self.learner, value) for value in given)))
         if source.loader == "given":
             raise error(
                 "E754",
@@ -167,19 +167,9 @@ def measure(
     return loss / max(samples, 1.0), (right / samples if learner.loss.compares and samples else None)
 
 
-def _column(learner: Learner, value: Any, span: Span | None) -> AnyColumn:
+def _column(learner: Learner, value: Any) -> AnyColumn:
     """An array on the host; what makes its rows when they are asked for goes on doing so."""
-    if isinstance(value, Column):
-        return value
-    try:
-        return learner.fetched(value)
-    except (TypeError, ValueError, RuntimeError) as problem:  # rows that differ in length; tensors with a history
-        raise error(
-            "E628",
-            f"what is given is no array: {str(problem).splitlines()[0]}",
-            span,
-            help="give one array with a row for each sample; of a tensor that is differentiated, `x.detach()`",
-        ) from None
+    return value if isinstance(value, Column) else learner.fetched(value)
 
 
 def _augmentation(options: Mapping[str, float]) -> list[Any]:

@@ -555,6 +555,16 @@ class Learner:
             else:
                 shape = " x ".join(map(str, value.shape[1:])) or "a single number"
                 wanted = " x ".join(map(str, described.shape))
+                if value.ndim > 2 and rest == size * value.shape[1]:
+                    raise error(
+                        "E753",
+                        f"a sample is {value.shape[1]} steps of the input `{described.path}`, and `steps` is {self.training.steps}",
+                        self.training.span,
+                        help=(
+                            f"write `steps = {value.shape[1]}` in the block",
+                            f"or give as many: loaders of events take `steps = {self.training.steps}`",
+                        ),
+                    )
                 raise error(
                     "E753",
                     f"a sample is {shape}, and the input `{described.path}` is {wanted}",

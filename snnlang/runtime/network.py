@@ -148,6 +148,15 @@ class Network:
                 self.training.span,
                 help="give one row for each sample",
             )
+        if not samples:
+            raise error("E627", "the batch has no samples", self.training.span, "empty", help="give at least one row")
+        if targets.dtype.kind not in "biuf":
+            raise error(
+                "E631",
+                f"the labels are {targets.dtype}, not numbers",
+                self.training.span,
+                help="number the classes from 0, for example with numpy.unique",
+            )
         columns: dict[str, Values] = {**{n: v for n, v in inputs.items() if not on_device(v)}, self._label(): targets}
         outcome = self.learner.learn(inputs, columns)
         return outcome.loss, {

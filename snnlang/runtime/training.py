@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnlang.diagnostics import Diagnostic, SnnError, error
+from snnlang.diagnostics import Diagnostic, SnnError, Span, error
 from snnlang.files import require_directory, write_text
 from snnlang.frozen import dataclass, field
 from snnlang.runtime.batches import Batches
@@ -143,12 +143,21 @@ class Trainer:
         self.schedule = Schedule(
             recipe.name if recipe else "constant", recipe.options if recipe else {}, self.epochs, len(self.batches)
         )
+        self.warnings: dict[str, Diagnostic] = {}
+        warmup = self.schedule.options.get("warmup", 0.0)
+        if warmup > self.epochs and recipe is not None:
+            self._remark(
+                "schedule",
+                "W794",
+                f"the learning rate warms up for {warmup:g} epochs, and the training has {self.epochs}: it never reaches `lr`",
+                "choose a shorter `warmup`, or more epochs",
+                recipe.span,
+            )
         self.history: list[Epoch] = []
         self.best: tuple[float, int] | None = None
         self._best: dict[str, Values] | None = None
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
-        self.warnings: dict[str, Diagnostic] = {}
         self._sample: dict[str, Values] | None = None
         self._kept = False  # whether the files in ``out`` are of this training
         self._rates: dict[str, float] = {}  # as they were looked at last, for the bar
@@ -321,9 +330,13 @@ class Trainer:
                 message = f"`{layer}` fires nearly always ({100 * rate:.3g} % of its neurons and steps): it says little"
                 help = "give smaller weights or a higher threshold"
             if message and layer not in self.warnings:
-                self.warnings[layer] = Diagnostic("W840", message, severity="warning", help=(help,))
-                if self.say is not None:
-                    self.say(f"warning: {message}; {help}")
+                self._remark(layer, "W840", message, help)
+
+    def _remark(self, about: str, code: str, message: str, help: str, span: Span | None = None) -> None:
+        """Say something once, and keep it for the history."""
+        self.warnings[about] = Diagnostic(code, message, span, severity="warning", help=(help,))
+        if self.say is not None:
+            self.say(f"warning: {message}; {help}")
 
     def _not_finite(self, what: str, inputs: Mapping[str, Values]) -> Exception:
         """Where it began: in what was given, in a weight, or in a step of a layer."""

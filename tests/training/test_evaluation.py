@@ -210,7 +210,7 @@ def test_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         "0 s", "99 s", "2 min", "59 min", "2 h 1 min", "3 h 20 min",
     ]  # fmt: skip
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
     x, y = classes(8)
     said: list[str] = []
     net("").train(x, y, epochs=4, say=said.append)

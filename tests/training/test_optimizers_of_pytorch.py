@@ -46,7 +46,8 @@ CASES: list[tuple[str, dict[str, float]]] = [
 def test_each_step(name: str, options: dict[str, float], compiled: bool) -> None:
     """Fifty steps: in double precision to rounding, in single within one rounding a step."""
     chosen = {**OPTIMIZERS[name], **options}
-    for kind, tolerance in ((np.float64, 1e-12), (np.float32, 50 * 2**-23)):
+    cases: list[tuple[Any, float]] = [(np.float64, 1e-12), (np.float32, 50 * 2**-23)]
+    for kind, tolerance in cases:
         random = np.random.default_rng(1)
         parameters = random.normal(size=300).astype(kind)
         tensor = torch.nn.Parameter(torch.from_numpy(parameters.copy()))

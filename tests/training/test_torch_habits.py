@@ -134,7 +134,7 @@ def test_what_is_no_network() -> None:
     import snnlang.torch
 
     with pytest.raises(SnnError) as problem:
-        snnlang.torch.module(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+        snnlang.torch.module(torch.nn.Linear(2, 2))  # type: ignore[arg-type, unused-ignore]
     assert problem.value.diagnostics[0].code == "E843"
     assert "Linear is no network of snnlang" in str(problem.value)
 

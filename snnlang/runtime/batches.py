@@ -165,8 +165,8 @@ def divide(
 ) -> tuple[Columns, Columns]:
     """(training, validation): a share ``validate`` of the samples, chosen by the seed, is kept from training.
 
-    ``stratified`` takes that share of every class, told by the column ``y`` (the second one unless named). Both parts keep the order of
-    the data.
+    ``stratified`` takes that share of every class, told by the column ``y`` (the second one unless named), where classes are large enough
+    for it. Both parts keep the order of the data.
     """
     columns = _columns(source, span)
     count = len(next(iter(columns.values())))
@@ -184,6 +184,9 @@ def divide(
     groups = [np.flatnonzero(found == k) for k in range(number)] if stratified and number else [np.arange(count)]
     for group in groups:
         chosen[group[np.argsort(draws[group], kind="stable")][: round(validate * len(group))]] = True
+    if chosen.all() or not chosen.any():  # classes of so few samples that their shares are none, or all
+        chosen[:] = False
+        chosen[np.argsort(draws, kind="stable")[: round(validate * count)]] = True
     if chosen.all() or not chosen.any():
         raise error(
             "E632",

@@ -121,15 +121,14 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 # --- what a person sees -----------------------------------------------------------------------------------------------
 
 
-def test_progress_on_a_terminal(tmp_path: Path) -> None:
-    """A bar with the epoch, the loss, the accuracy, the speed and the time left; elsewhere lines alone."""
-    file = digits(tmp_path, 25)
+def on_a_terminal(columns: int, *words: str) -> tuple[str, str]:
+    """What the command shows on a terminal, without colours, and what it writes to a file."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "snnlang", "run", str(file)],
+        [sys.executable, "-m", "snnlang", *words],
         stdout=subprocess.PIPE,
         stderr=slave,
-        env={**ENVIRONMENT, "TERM": "xterm"},
+        env={**ENVIRONMENT, "TERM": "xterm", "COLUMNS": str(columns)},
     )
     os.close(slave)
     seen = b""
@@ -143,12 +142,30 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
         seen += piece
     os.close(master)
     output, _ = process.communicate(timeout=60)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode()), output.decode()
+
+
+def test_a_narrow_terminal_shows_the_time_left(tmp_path: Path) -> None:
+    """What does not fit is cut at its end; a training that goes on begins where it was, and ends at the whole."""
+    pytest.importorskip("safetensors")
+    shown, _ = on_a_terminal(80, "run", str(digits(tmp_path, 25)), "--out", str(tmp_path / "out"))
+    assert re.search(r"training .*%.*\d:\d\d:\d\d left +epoch \d+/25 +loss \d\.\d+", shown), shown
+    assert all(len(line) <= 80 for line in re.split(r"[\r\n]+", shown))
+    shown, _ = on_a_terminal(80, "run", str(digits(tmp_path, 120)), "--out", str(tmp_path / "out"), "--resume")
+    parts = [int(part) for part in re.findall(r" (\d+)% ", shown)]
+    assert parts[0] < 60
+    assert parts[-1] == 100
+
+
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    """A bar with the epoch, the loss, the accuracy, the speed and the time left; elsewhere lines alone."""
+    file = digits(tmp_path, 25)
+    shown, output = on_a_terminal(140, "run", str(file))
     assert re.search(
         r"training .*%.*\d:\d\d:\d\d left +epoch \d+/25 +loss \d\.\d+ +accuracy \d+\.\d % +[\d,]+ samples/s", shown
     ), shown
     assert re.search(r"samples/s  h 0\.\d\d", shown), shown
-    lines = output.decode().splitlines()
+    lines = output.splitlines()
     assert len(lines) == 26
     for number, line in enumerate(lines[:25], 1):
         assert re.match(

@@ -30,7 +30,9 @@ from snnlang.cli.screen import say, show_diagnostics
 @experiment_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(file: str, experiment: str | None, weights: str, which: str | None, as_json: bool, **settings: Any) -> int:
-    """Measure trained weights on the data of a train block, with the seed of their training unless another is given.
+    """Measure trained weights on the data of a train block.
+
+    The seed is that of their training unless another is given.
 
     \b
     Examples:

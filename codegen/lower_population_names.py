@@ -111,7 +111,7 @@ class PopulationMeaning:
         if name in state.constants:
             return as_real(lower_expression(state.constants[name], self))
         if name == "output":
-            return self.output()
+            return load(self.assembly, state.arrays[name], self.index) if self._gone() else self.output()
         for definition in state.system.definitions:
             # In the population's own step the recorded copy is the last step's; others read that copy.
             if definition.name == name and (self.index == I or name not in state.arrays):
@@ -130,6 +130,12 @@ class PopulationMeaning:
         if value is None:
             raise KeyError(f"{self.state.path} has no output")
         return as_real(lower_expression(value, self))
+
+    def _gone(self) -> bool:
+        """Whether the output reads an event of this step that others do not find any more, so that what was sent was kept."""
+        value, kept = self.state.system.output, "output" in self.state.arrays
+        names = (node.event for node in e.walk(value) if isinstance(node, e.Occurs) and node.lag < 1) if value and kept else ()
+        return any(name not in self.events and name not in self.state.flags for name in names)
 
     def past(self, name: str, lag: int) -> k.Expr:
         state = self.state

@@ -6,7 +6,8 @@
 
 Parameters share their memory with the network's weights, so that an optimizer of PyTorch trains the network and ``net.save`` writes
 what it made. Gradients with respect to the inputs are passed on. The passes run on the CPU, and what they computed has no second
-derivative. Refused: anything but float arrays on the CPU (E843), unknown readouts (E751), samples of another shape (E753).
+derivative. Refused: anything but real, dense, finite tensors (E843, E628), unknown readouts (E751), samples of another shape (E753),
+and pickling (E844).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def module(net: Network | Model | str | os.PathLike[str], *readouts: str, steps_
     spiking networks have it: (steps, batch, ...). A network with several inputs takes them in their order, or by name.
 
     The passes run on the CPU in the precision of the network; tensors from another device are moved there, and what comes out is moved
-    back. Parameters that left their bounds are put back before the next pass.
+    back, in the precision of the tensors that came. Parameters that left their bounds are put back before the next pass.
 
     Raises E751 (no such readout), E754 (a file without a ``train`` block) and E769 (a network of target cuda).
     """
@@ -70,6 +71,7 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
             )
         self.net = net
         self.steps_first = steps_first
+        self._asked = readouts
         self.readouts = tuple(learner.readout(label) for label in readouts) or learner.readouts
         self.inputs = tuple(described.path for described in net.experiment.network.inputs)
         self.names: dict[str, str] = {}
@@ -81,9 +83,11 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         for measured, value in learner.measured().items():  # running statistics move on in training, as those of PyTorch do
             self.register_buffer(_identifier(measured, {**self.names, **self._buffers}), torch.from_numpy(value))
         self._engines: dict[tuple[frozenset[str], bool], Engine] = {}
+        self._settled = learner.settled
         self.turn = 0  # counts forward passes: whose memory an engine holds
         self._seen: Values = learner.parameters.copy()
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator, unused-ignore]
     def forward(self, *values: Any, **named: Any) -> Any:
         """The readouts of a batch; see :func:`module` for shapes."""
         given = {**dict(zip(self.inputs, values)), **named}
@@ -97,8 +101,8 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         parameters = [getattr(self, name) for name in self.names]
         made = _Passes.apply(self, torch.is_grad_enabled(), *tensors, *parameters)
         first = given[self.inputs[0]]
-        if isinstance(first, torch.Tensor) and first.device.type != "cpu":
-            made = tuple(value.to(first.device) for value in made)
+        if isinstance(first, torch.Tensor):  # what follows computes where and how the layers before do
+            made = tuple(value.to(first.device, first.dtype if first.is_floating_point() else None) for value in made)
         return made[0] if len(made) == 1 else tuple(made)
 
     def extra_repr(self) -> str:
@@ -107,6 +111,24 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         return f"{', '.join(self.inputs)} -> {outputs}; {self.net.training.steps} steps, {self.net.target}"
 
     # --- PyTorch's habits ---------------------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Module:
+        """A module of a network of its own, with the same weights; what PyTorch's averages of models and many trainers make."""
+        made = Module(self.net.copy(), self._asked, self.steps_first)
+        made.train(self.training)
+        memo[id(self)] = made
+        own = dict(made.named_parameters())
+        for name, parameter in self.named_parameters():
+            own[name].requires_grad_(parameter.requires_grad)
+            memo[id(parameter)] = own[name]
+        return made
+
+    def __getstate__(self) -> Any:
+        raise error(
+            "E844",
+            "a module of snnlang.torch is not pickled: its passes are compiled code of this process",
+            help="save its numbers, `safetensors.torch.save_file(model.state_dict(), path)`, and load them into a module that is made anew",
+        )
 
     def _apply(self, fn: Any, recurse: bool = True) -> Module:
         """``to``, ``double``, ``cuda`` and their like leave parameters where the network has them: what goes in and out is moved."""
@@ -127,6 +149,12 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
                 help="give `x.real`, or `x.to_dense()`",
             )
         value = value.to("cpu", self._real())
+        if not bool(torch.isfinite(value).all()):  # a test of an event would take it for a silent neuron
+            raise error(
+                "E628",
+                f"the input `{name}` holds values that are not finite",
+                help="look at the layers before: `torch.autograd.set_detect_anomaly(True)` finds the first such gradient",
+            )
         size = next(i.size for i in self.net.experiment.network.inputs if i.path == name)
         if self.steps_first and value.dim() > 1 and value.numel() != value.shape[0] * size:
             value = value.transpose(0, 1)
@@ -162,6 +190,9 @@ class Module(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         """One forward pass and its engine; ``keep`` for a backward pass to come, ``training`` with dropout and statistics of the batch."""
         arrays, once = self.net.learner.inputs(given)
         key = (once, keep)
+        if self._settled != self.net.learner.settled:
+            self._engines.clear()
+            self._settled = self.net.learner.settled
         if key not in self._engines:
             self._engines[key] = self.net.learner.make_engine(self.readouts, once, keep)
         engine = self._engines[key]
@@ -238,6 +269,10 @@ def _network(net: Any) -> Network:
 
     if isinstance(net, Network):
         return net
+    if not isinstance(net, Model | str | os.PathLike):
+        raise error(
+            "E843", f"{type(net).__name__} is no network of snnlang", help="give a network, a model or the path of a file"
+        )
     model = net if isinstance(net, Model) else load(net)
     return model.network()
 

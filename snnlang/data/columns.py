@@ -46,21 +46,31 @@ class Column(ABC):
         """The same column of changed events; ``change(events, row)`` gives them. Without events: the column itself."""
         return self
 
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        """One row."""
-        if not 0 <= row < len(self):
-            raise IndexError(row)
+    def row(self, row: int) -> NDArray[Any]:
+        """One row, of 0 to ``len - 1``."""
         return np.asarray(self.gather(np.array([row]))[0], dtype=np.float64)
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """One row by its number, or several by a slice, a list of numbers or a mask, made now: [rows, *shape of one]."""
+        count = len(self)
+        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
+            if not -count <= rows < count:
+                raise IndexError(f"row {rows} of {count}")
+            return self.row(int(rows) % count)
+        if isinstance(rows, tuple):
+            raise TypeError("a column is indexed by its rows alone; numpy.asarray(column) makes an array of it")
+        chosen = np.arange(count)[rows]
+        return np.stack([self.row(int(row)) for row in chosen]) if len(chosen) else np.empty((0, *self.shape[1:]))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        return (self[row] for row in range(len(self)))
+        return (self.row(row) for row in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Every row at once, for small data and for looking at it."""
-        made = np.stack([self[row] for row in range(len(self))]) if len(self) else np.empty(self.shape)
+        made = np.stack([self.row(row) for row in range(len(self))]) if len(self) else np.empty(self.shape)
         return made if dtype is None else made.astype(dtype, copy=False)
 
 
@@ -91,9 +101,7 @@ class Scaled(Column):
             self.values[rows], np.float32(255), dtype=np.float32
         )  # each as near as single precision can be
 
-    def __getitem__(self, row: int) -> NDArray[np.float64]:
-        if not 0 <= row < len(self.values):
-            raise IndexError(row)
+    def row(self, row: int) -> NDArray[np.float64]:
         return np.asarray(self._double[self.values[row]])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -116,8 +124,8 @@ class Part(Column):
     def gather(self, rows: Rows) -> NDArray[np.float32]:
         return self.whole.gather(self.rows[rows])
 
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        return self.whole[int(self.rows[row])]
+    def row(self, row: int) -> NDArray[Any]:
+        return self.whole.row(int(self.rows[row]))
 
     @property
     def slow(self) -> bool:
@@ -146,8 +154,8 @@ class Shaped(Column):
     def gather(self, rows: Rows) -> NDArray[np.float32]:
         return self.whole.gather(rows).reshape((len(rows), *self.one))
 
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        return self.whole[row].reshape(self.one)
+    def row(self, row: int) -> NDArray[Any]:
+        return self.whole.row(row).reshape(self.one)
 
     @property
     def slow(self) -> bool:
@@ -182,11 +190,9 @@ class Joined(Column):
                 made[inside] = part.gather(rows[inside] - start)
         return made
 
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
+    def row(self, row: int) -> NDArray[Any]:
         number = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return self.parts[number][row - int(self.starts[number])]
+        return self.parts[number].row(row - int(self.starts[number]))
 
     @property
     def slow(self) -> bool:

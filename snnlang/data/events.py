@@ -58,7 +58,13 @@ def make(t: Any, x: Any, y: Any, p: Any) -> Events:
     return events.only(np.argsort(times, kind="stable")) if len(times) and (np.diff(times) < 0).any() else events
 
 
-def checked(events: Events, sensor: Sensor, name: object, span: Span | None) -> Events:
+def checked(
+    events: Events,
+    sensor: Sensor,
+    name: object,
+    span: Span | None,
+    help: str = "name the sensor's size: `height = …, width = …`, or fetch the file again",
+) -> Events:
     """The same events; E630 where one lies beside the sensor."""
     for what, values, size in (
         ("x", events.x, sensor.width),
@@ -72,7 +78,7 @@ def checked(events: Events, sensor: Sensor, name: object, span: Span | None) -> 
                 f"holds an event with {what} = {values[wrong[0]]}, and the sensor has {what} from 0 to {size - 1} "
                 f"(event {wrong[0]} of {len(events)})",
                 span,
-                "name the sensor's size: `height = …, width = …`, or fetch the file again",
+                help,
             )
     return events
 
@@ -163,9 +169,7 @@ class Frames(Column):
             made[place] = self._one(int(row))
         return made
 
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
+    def row(self, row: int) -> NDArray[Any]:
         return self._one(row).astype(np.float64)
 
     @property

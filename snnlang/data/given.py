@@ -8,6 +8,7 @@ for it, and nothing is read before it is needed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,10 @@ class Sampled(Column):
     def gather(self, rows: Rows) -> NDArray[np.float32]:
         made = np.empty((len(rows), *self._shape[1:]), dtype=np.float32)
         for place, row in enumerate(rows):
-            made[place] = self[int(row)]
+            made[place] = self.row(int(row))
         return made
 
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
+    def row(self, row: int) -> NDArray[Any]:
         found = np.asarray(self.items[row][0])
         if found.shape != self._shape[1:]:
             raise error(
@@ -64,9 +63,11 @@ class Handed(Recordings):
         return len(self.items)
 
     def read(self, number: int) -> Events:
-        return checked(
-            _events(self.items[number][0], self.span), self.sensor, f"sample {number} of the data", self.span
-        )
+        events = _events(self.items[number][0], self.span)
+        if self.sensor.polarities == 1:  # then tonic writes a polarity of 1, or none, and means nothing by it
+            events = replace(events, p=np.zeros_like(events.p))
+        help = "give the size of the sensor: `event_frames(data, sensor=(width, height, polarities))`"
+        return checked(events, self.sensor, f"sample {number} of the data", self.span, help)
 
 
 def event_frames(
@@ -107,11 +108,24 @@ def event_frames(
     }
 
 
+def samples_of(value: Any, names: Sequence[str], steps: int, shape: tuple[int, ...], span: Span | None) -> Columns:
+    """Columns of an iterable of (x, y), under these names. Events become ``steps`` frames of the data set's sensor, or, where it
+    does not say one, of a sensor that fits an input [polarity, y, x] of this ``shape``; E627, E629, E630."""
+    items = _sequence(value, span)
+    if not is_pair(items[0]) or not is_events(items[0][0]):
+        return pairs(value if items is value else items, names, span)
+    sensor = getattr(value, "sensor_size", None)
+    if sensor is None and len(shape) == 3:
+        sensor = tuple(reversed(shape))
+    found = event_frames(value if items is value else items, steps, sensor=sensor, span=span)
+    return dict(zip(names, found.values()))
+
+
 def pairs(value: Any, names: Sequence[str], span: Span | None) -> Columns:
     """Columns of an iterable of (x, y), the first of them read when needed; E627, E629."""
     items = _sequence(value, span)
     first = items[0]
-    if not isinstance(first, Sequence) or len(first) < 2:
+    if not is_pair(first):
         raise error(
             "E629", "the data gives no pairs (x, y)", span, help="give a tuple of arrays, or an iterable of pairs"
         )
@@ -124,6 +138,11 @@ def pairs(value: Any, names: Sequence[str], span: Span | None) -> Columns:
         )
     x: AnyColumn = Sampled(items, span)
     return dict(zip(names, [x, labels_of(value, items, span)]))
+
+
+def is_pair(item: Any) -> bool:
+    """Whether an item of a data set is (x, y), and perhaps more."""
+    return isinstance(item, Sequence) and not isinstance(item, str) and len(item) >= 2
 
 
 def is_pairs(value: Any) -> bool:
@@ -144,7 +163,8 @@ def is_events(value: Any) -> bool:
 def labels_of(dataset: Any, items: Any, span: Span | None) -> NDArray[Any]:
     """``targets`` of the data set where it has them, else the second part of every item."""
     targets = getattr(dataset, "targets", None)
-    if targets is not None and np.ndim(targets) == 1 and len(targets) == len(items):
+    changed = getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None)  # then items hold others
+    if targets is not None and changed is None and np.ndim(targets) == 1 and len(targets) == len(items):
         return np.asarray(targets)
     try:
         return np.asarray([items[row][1] for row in range(len(items))])
@@ -154,6 +174,13 @@ def labels_of(dataset: Any, items: Any, span: Span | None) -> NDArray[Any]:
 
 def _sequence(value: Any, span: Span | None) -> Any:
     """Something with a length and items by number; an iterator is read to its end."""
+    if hasattr(value, "dataset") and hasattr(value, "batch_size"):
+        raise error(
+            "E629",
+            f"a {type(value).__name__} gives batches, and samples are wanted: batches are made of them here",
+            span,
+            help="give its data set: `loader.dataset`",
+        )
     if isinstance(value, Mapping) or (not hasattr(value, "__getitem__") and not isinstance(value, Iterable)):
         raise error("E629", f"{type(value).__name__} is no sequence of samples", span, help="give pairs (x, y)")
     items = value if hasattr(value, "__len__") and hasattr(value, "__getitem__") else list(value)

@@ -55,8 +55,10 @@ _OTHERWISE = {
 #: What stands for the distance from the threshold in the surrogate.
 MARGIN = "margin"
 DEFAULT_BATCH, DEFAULT_EPOCHS = 32, 10
-#: Options of recipes that cannot be 0, and those that are parts of a whole.
-_POSITIVE, _PARTS = ("lr", "epochs", "epsilon"), ("floor", "flip", "drop")
+#: Options of recipes that cannot be 0, those that are parts of a whole, those that are less than 1 (what is remembered would grow
+#: without end, or not move at all), and those that are counted.
+_POSITIVE, _PARTS = ("lr", "epochs", "epsilon", "factor"), ("floor", "flip", "drop")
+_BELOW_ONE, _WHOLE = ("beta1", "beta2", "momentum", "alpha"), ("epochs", "patience", "shift", "crop")
 
 
 def _reads(loss: Loss) -> bool:
@@ -297,8 +299,9 @@ class TrainingReader:
                 value = self.reader.number(argument.value, ONE, f"`{key}` of {word}")
             if value is None:
                 continue
-            below = key.startswith("beta") and not value < 1
-            if value < 0 or below or (key in _POSITIVE and value == 0) or (key in _PARTS and value > 1):
+            large = (key in _BELOW_ONE or (word, key) == ("plateau", "factor")) and not value < 1
+            broken = key in _WHOLE and value != int(value)
+            if value < 0 or large or broken or (key in _POSITIVE and value == 0) or (key in _PARTS and value > 1):
                 self.collector.error(
                     "E624",
                     f"`{key}` of {word} cannot be {value:g}",
@@ -307,6 +310,13 @@ class TrainingReader:
                 )
                 continue
             options[key] = value
+        if options.get("nesterov") and not options["momentum"]:
+            self.collector.error(
+                "E624",
+                f"`nesterov` of {word} looks ahead along the momentum, and there is none",
+                expr.span,
+                help="write for example `sgd(lr = 0.1, momentum = 0.9, nesterov = true)`",
+            )
         return Recipe(word, options, expr.span)
 
     # --- gradient -----------------------------------------------------------------------------------------------------

@@ -54,13 +54,21 @@ def with_weights(experiment: Experiment, weights: Weights) -> Experiment:
         missing = one.weight is None and one.synapse is None and one.tied is None and one.pattern.kind not in PLAIN
         if missing and f"{one.path}.w" not in found:
             problems.append(f"`{one.path}.w` is missing, and nothing else gives it a value")
-        if one.pattern.kind in DRAWN and f"{one.path}.w" in found and weights.seed not in (None, experiment.seed):
-            problems.append(
-                f"the synapses of `{one.path}` were drawn with seed {weights.seed}, and here with {experiment.seed}"
-            )
+    problems += drawn_otherwise(experiment, weights)
     if problems:
         raise unfit(weights.origin, problems)
     return replace(experiment, network=replace(network, populations=populations, projections=projections))
+
+
+def drawn_otherwise(experiment: Experiment, weights: Weights) -> list[str]:
+    """Connections whose synapses were others when their weights were trained, because they were drawn with another seed."""
+    if weights.seed in (None, experiment.seed):
+        return []
+    return [
+        f"the synapses of `{one.path}` were drawn with seed {weights.seed}, and here with {experiment.seed}"
+        for one in experiment.network.projections
+        if one.pattern.kind in DRAWN and f"{one.path}.w" in weights.arrays
+    ]
 
 
 def unfit(origin: str, problems: list[str]) -> SnnError:

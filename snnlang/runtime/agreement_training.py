@@ -119,7 +119,7 @@ def verify_training(
             if shown is not None and way.threads in (None, 1):
                 found = _forward(network, x[:SHOWN], names)
                 forward.append(_compared(way.label, INTERPRETER, TOLERANCE[plan.precision], shown, found, names))
-            learned[way] = _learned(network, *trainer.named(x, y))
+            learned[way] = _learned(network, *trainer.data.named(x, y))
         except SnnError as problem:
             if way is learning[0]:
                 raise

@@ -141,6 +141,14 @@ class Batches:
 
     def _made(self, column: AnyColumn, rows: NDArray[np.int64], number: int) -> NDArray[np.float32]:
         x = gather(column, rows)
+        if isinstance(column, Column) and not np.isfinite(x).all():  # arrays were looked at before
+            row = rows[int(np.argwhere(~np.isfinite(x))[0][0])]
+            raise error(
+                "E628",
+                f"sample {row} holds a value that is not finite",
+                self.span,
+                help="remove or replace NaN and infinity",
+            )
         for place, one in enumerate(self._late):
             x = one.apply(x, rows, Draws(self.seed, number, place))
         return np.ascontiguousarray(x, dtype=np.float32)
@@ -157,8 +165,8 @@ def divide(
 ) -> tuple[Columns, Columns]:
     """(training, validation): a share ``validate`` of the samples, chosen by the seed, is kept from training.
 
-    ``stratified`` takes that share of every class, told by the column ``y`` (the second one unless named). Both parts keep the order of
-    the data.
+    ``stratified`` takes that share of every class, told by the column ``y`` (the second one unless named), where classes are large enough
+    for it. Both parts keep the order of the data.
     """
     columns = _columns(source, span)
     count = len(next(iter(columns.values())))
@@ -176,6 +184,9 @@ def divide(
     groups = [np.flatnonzero(found == k) for k in range(number)] if stratified and number else [np.arange(count)]
     for group in groups:
         chosen[group[np.argsort(draws[group], kind="stable")][: round(validate * len(group))]] = True
+    if chosen.all() or not chosen.any():  # classes of so few samples that their shares are none, or all
+        chosen[:] = False
+        chosen[np.argsort(draws, kind="stable")[: round(validate * count)]] = True
     if chosen.all() or not chosen.any():
         raise error(
             "E632",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +95,24 @@ def weights_of(given: str | Path | Mapping[str, Any]) -> Weights:
     return Weights(found.weights, f"'{given}'", seed if isinstance(seed, int) else None)
 
 
-def fit(found: Mapping[str, Values], wanted: Mapping[str, Values], origin: str) -> None:
-    """Copy weights into their places; raises E841 where names or shapes are others."""
-    problems: list[str] = []
+def fit(
+    found: Mapping[str, Values], wanted: Mapping[str, Values], origin: str, spared: Collection[str] = (), more: Sequence[str] = ()
+) -> None:
+    """Copy weights into their places; raises E841 where names or shapes are others. ``spared`` may be missing and stay as they are;
+    ``more`` are problems that the caller found."""
+    problems = list(more)
     for name, place in wanted.items():
         if name not in found:
-            problems.append(f"`{name}` is missing")
+            if name not in spared:
+                problems.append(f"`{name}` is missing")
         elif found[name].shape != place.shape:
             problems.append(f"`{name}` is {shown(found[name].shape)}, and the network's is {shown(place.shape)}")
     problems += [f"`{name}` is not in the network" for name in found if name not in wanted]
     if problems:
         raise unfit(origin, problems)
     for name, place in wanted.items():
+        if name not in found:
+            continue
         if not np.all(np.isfinite(found[name])):
             raise error(
                 "E841", f"{origin} holds numbers that are not finite in `{name}`", help="use an earlier checkpoint"

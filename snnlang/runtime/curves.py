@@ -80,7 +80,7 @@ def _rates(axes: Any, epochs: tuple[Epoch, ...]) -> None:
 
 def _line(axes: Any, epochs: tuple[Epoch, ...], values: list[float], label: str, colour: str) -> None:
     mark = "o" if len(epochs) <= MARKED else ""
-    numbers = [epoch.number + 1 for epoch in epochs]
+    numbers = [epoch.number for epoch in epochs]
     axes.plot(
         numbers, values, marker=mark, markersize=3, linewidth=1.4, color=colour, markeredgecolor=colour, label=label
     )

@@ -30,6 +30,7 @@ from snnlang.model.network import BatchNorm, Experiment, Projection
 from snnlang.runtime import aligned
 from snnlang.runtime.batch_norm import Stage, alone
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.frozen_numbers import settle, untrained
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
 from snnlang.runtime.learning_engine import Engine, Readout, Wiring
 from snnlang.runtime.losses import LossFunction, Outcome
@@ -102,6 +103,7 @@ class Learner:
         self._engines: dict[tuple[frozenset[str], bool], Engine] = {}
         self._monitors: dict[tuple[frozenset[str], bool], Engine | None] = {}
         self.samples = 0
+        self.settled = 0  # how often untrained numbers were changed: engines from before have the old ones
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
@@ -116,6 +118,7 @@ class Learner:
         native = Native(plan.precision, self.threads) if self.target == "c" else None
         lists = NativeLists(plan.precision, self.threads) if self.target == "c" else None
         chosen: list[tuple[str, str, float | None, float | None]] = []
+        kept: dict[str, str] = {}  # frozen weights and biases: arrays by name
         for link in self.layers.links:
             if link.kind == "bias":
                 owner, variable = plan.arrays[link.weight].owner, "bias"
@@ -135,6 +138,7 @@ class Learner:
                     if link.late is not None:
                         raise late_refusal(link, "batch_norm over synapses whose delays differ")
                     chosen += self._normalised(link, projection, projection.batch_norm, frozen)
+                    kept.update({f"{owner}.{name}": f"{owner}.{name}" for name in LEARNT if (owner, name) in frozen})
                 if not link.weight:
                     self._all_one(link, shape)
                     continue
@@ -145,17 +149,18 @@ class Learner:
                     if projection.pattern.kind in ("one_to_one", "avg_pool", "max_pool", "flatten"):
                         continue
                     self._draw(link, owner, fan_in(connectivity, self.values[link.weight].size))
-            if (owner, variable) in frozen or (owner, plan.arrays[link.weight].variable) in frozen:
+            name = plan.arrays[link.weight].variable or variable
+            if (owner, variable) in frozen or (owner, name) in frozen:
+                kept[f"{owner}.{name}"] = link.weight
                 continue
             if any(array == link.weight for _, array, _, _ in chosen):
                 continue
-            name = plan.arrays[link.weight].variable or variable
             chosen.append((f"{owner}.{name}", link.weight, *self._weight_bounds(owner, name)))
         weights = frozenset(array for _, array, _, _ in chosen)
         for population in self.experiment.network.populations:
             items: list[Param | State] = [*population.model.params, *population.model.states]
             for item in items:
-                described = self._array(population.path, item.name)
+                described = self.array_of(population.path, item.name)
                 if item.trainable and described is not None and (population.path, item.name) not in frozen:
                     low, high = _bounds(item)
                     chosen.append((f"{population.path}.{item.name}", described, low, high))
@@ -190,6 +195,7 @@ class Learner:
             if one.array in own and not self._coefficients.reached_from(one.array) & (cells | set(self._starting)):
                 raise self._without_gradient(one)
         self._again: NumpyDevice | None = None
+        self.untrained = untrained(self, kept)
         if self.arrays.apart:
             self._go_up()
 
@@ -317,7 +323,8 @@ class Learner:
         elif shape:
             self.values[link.weight] = np.ascontiguousarray(value, self.real).reshape(shape)
 
-    def _array(self, path: str, variable: str) -> str | None:
+    def array_of(self, path: str, variable: str) -> str | None:
+        """The plan's array of a parameter or of the initial value of a state."""
         found = [
             a for a in self.plan.arrays.values() if a.owner == path and a.variable == variable and a.role == "param"
         ]
@@ -342,7 +349,7 @@ class Learner:
         """Compute coefficients and initial states anew after parameters of neurons changed."""
         if not self._own:
             return
-        device = self._again = self._again or self._device_of_coefficients()
+        device = self._again = self._again or self._device_of_coefficients(self._own)
         for array in self._own:
             device.write(array, self.arrays.down(self.values[array]))
         device.coefficients()
@@ -355,13 +362,13 @@ class Learner:
     def _up(self, value: Any, type: Any) -> Values:
         return self.arrays.up(np.asarray(value, type))
 
-    def _device_of_coefficients(self) -> NumpyDevice:
-        """What computes coefficients and initial states from the trained parameters, and leaves these themselves as they are."""
+    def _device_of_coefficients(self, own: frozenset[str]) -> NumpyDevice:
+        """What computes coefficients and initial states from parameters, and leaves ``own`` themselves as they are."""
         nodes = []
         for node in self.plan.coefficients:
             if isinstance(node, Launch) and isinstance(node.kernel.domain, k.Single | k.Each):
                 written = [s for s in k.walk_statements(node.kernel.body) if isinstance(s, k.Store | k.Accumulate)]
-                if all(isinstance(s, k.Store) for s in written) and not {s.array for s in written} <= self._own:
+                if all(isinstance(s, k.Store) for s in written) and not {s.array for s in written} <= own:
                     nodes.append(node)
         arrays = {name: array for name, array in self.plan.arrays.items() if array.connectivity is None}
         plan = replace(
@@ -389,8 +396,9 @@ class Learner:
         return {name: self.values[name] for stage in self.stages.values() for name in (stage.mean, stage.variance)}
 
     def held(self) -> dict[str, Values]:
-        """All of it on the host: what is written there counts after :meth:`put`."""
-        return downloaded(self.arrays, {**self.named(), **self.measured()})
+        """All of it on the host, and what is frozen: what is written there counts after :meth:`put`."""
+        frozen = {one.name: self.values[one.array] for one in self.untrained if one.frozen}
+        return downloaded(self.arrays, {**self.named(), **self.measured(), **frozen})
 
     def snapshot(self) -> dict[str, Values]:
         """What is trained and measured, copied where it lies, for :meth:`restore`."""
@@ -404,10 +412,27 @@ class Learner:
         self.refresh()
 
     def put(self, held: Mapping[str, Values]) -> None:
-        """Take over what :meth:`held` gave, and compute what depends on it."""
+        """Take over what :meth:`held` gave, or more untrained numbers by name, and compute what depends on it."""
         if self.arrays.apart:
             for name, view in {**self.named(), **self.measured()}.items():
                 view[...] = self.arrays.up(held[name])
+        settled: set[str] = set()
+        for one in self.untrained:
+            if one.name in held:
+                place = self.values[one.array]
+                given = np.asarray(held[one.name], place.dtype).reshape(place.shape)
+                if one.settles and not np.array_equal(self._device.read(one.array), given):
+                    settled.add(one.array)
+                    self._device.write(one.array, given)
+                place[...] = self.arrays.up(given)
+        if settled:
+            self._again = None
+            own = self._own | settled
+            settle(self, own, self._device_of_coefficients(own), frozenset(self._starting))
+        if any(one.name in held for one in self.untrained):
+            self._engines.clear()  # what is trained is read in every batch, and other numbers when an engine is made
+            self._monitors.clear()
+            self.settled += 1
         self.refresh()
 
     def norm(self) -> float:
@@ -530,6 +555,16 @@ class Learner:
             else:
                 shape = " x ".join(map(str, value.shape[1:])) or "a single number"
                 wanted = " x ".join(map(str, described.shape))
+                if value.ndim > 2 and rest == size * value.shape[1]:
+                    raise error(
+                        "E753",
+                        f"a sample is {value.shape[1]} steps of the input `{described.path}`, and `steps` is {self.training.steps}",
+                        self.training.span,
+                        help=(
+                            f"write `steps = {value.shape[1]}` in the block",
+                            f"or give as many: loaders of events take `steps = {self.training.steps}`",
+                        ),
+                    )
                 raise error(
                     "E753",
                     f"a sample is {shape}, and the input `{described.path}` is {wanted}",
@@ -556,9 +591,24 @@ class Learner:
             )
         return self.arrays.xp.asarray(value)
 
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a sample of each input of the network."""
+        return {described.path: described.shape for described in self.experiment.network.inputs}
+
     def fetched(self, value: Any) -> Values:
-        """Data on the host, from wherever it lies."""
-        return self.arrays.down(self._on_device(value, self.training.span)) if on_device(value) else np.asarray(value)
+        """Data on the host, from wherever it lies; E628 for what makes no array."""
+        span = self.training.span
+        if on_device(value):
+            return self.arrays.down(self._on_device(value, span))
+        try:
+            return np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as problem:  # rows that differ in length; tensors with a history
+            raise error(
+                "E628",
+                f"what is given is no array: {str(problem).splitlines()[0]}",
+                span,
+                help="give one array with a row for each sample; of a tensor that is differentiated, `x.detach()`",
+            ) from None
 
     def forward(self, x: Mapping[str, Values], *, keep: bool = False) -> dict[str, Values]:
         """The readouts of a batch by label, on the host."""

@@ -739,7 +739,7 @@ class Engine:
             case "parameter":
                 return self._parameter(run, slot)
             case "weights":
-                return self._fixed(run.weights[slot.array.removesuffix(OUT)])
+                return self._step_weights(run, slot.array.removesuffix(OUT))
             case "sum":
                 return self._buffer(f"{run.path}/{slot.array.removesuffix(OUT)}@sum", self._batch, size)
             case "once":
@@ -749,6 +749,17 @@ class Engine:
         if slot.array.endswith(OUT):
             return self._signal(run.path, slot.array.removesuffix(OUT))[self._deepest :]
         return self._kept(run, slot.array)
+
+    def _step_weights(self, run: _CellRun, output: str) -> Values:
+        """What each step counts in the sum of an output. A cell that is the same in every step has one turn for all steps of a segment,
+        the first, which counts for all of them."""
+        weights = run.weights[output]
+        if run.still:
+            turns = np.zeros_like(weights)
+            for first, last in self._segments():
+                turns[first] = weights[first:last].sum()
+            weights = turns
+        return self._fixed(weights)
 
     def _copies(self, run: _CellRun) -> bool:
         """Whether passes of a cell are given copies of parameters (:meth:`_parameter`)."""
@@ -1108,7 +1119,7 @@ class Engine:
             case "parameter":
                 return self._parameter(run, slot)
             case "weights":
-                return self._fixed(run.weights[plain])
+                return self._step_weights(run, plain)
             case "sum":
                 return self._buffer(f"{run.path}/{plain}@sum{BAR}", self._batch, size)
             case "once":

@@ -177,6 +177,19 @@ class Model:
         """Loss and gradients of a batch: see :meth:`snnlang.runtime.network.Network.grad`."""
         return self.net.grad(x, y)
 
+    def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> dict[str, Any]:
+        """Loss, accuracy and rates on data: see :meth:`snnlang.runtime.network.Network.evaluate`."""
+        return self.net.evaluate(x, y, **options)
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights of the network: see :meth:`snnlang.runtime.network.Network.save`."""
+        self.net.save(path)
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Every trained array by its name: see :attr:`snnlang.runtime.network.Network.weights`."""
+        return self.net.weights
+
     def verify(
         self,
         experiment: str | None = None,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +21,12 @@ from snnlang.model.elaborate import Overrides, elaborate
 from snnlang.model.learning import Training
 from snnlang.model.model import Program
 from snnlang.model.suggest import listing
+from snnlang.model.weights import Weights, drawn_otherwise
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
 from snnlang.runtime.learner import Learner, on_device
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.threads import cores
-from snnlang.runtime.training import History, Trainer, measure
+from snnlang.runtime.training import History, Trainer
 
 Values = NDArray[Any]
 #: Threads of a training for which nobody said how many: the cores of the machine, as far as a batch has work for them.
@@ -42,6 +44,7 @@ class Network:
         from snnlang.compile import PRECISIONS, plan_training
 
         options = overrides or Overrides()
+        self._made_of = program, name, options
         if name is None:
             from snnlang.model.model import experiment_name
 
@@ -64,7 +67,7 @@ class Network:
         self.learner = Learner(self.experiment, plan, target=self.target, threads=threads, arrays=arrays)
         self.warnings += arrays.warnings()
         if options.weights is not None:
-            self._take(options.weights.arrays, options.weights.origin)
+            self._take(options.weights)
 
     @property
     def training(self) -> Training:
@@ -84,8 +87,9 @@ class Network:
         x: Any = None,
         y: Any = None,
         *,
-        validation: tuple[Any, Any] | float | None = None,
-        test: tuple[Any, Any] | None = None,
+        validation: Any = None,
+        test: Any = None,
+        augment: Any = None,
         epochs: int | None = None,
         out: str | Path | None = None,
         resume: bool = False,
@@ -94,7 +98,14 @@ class Network:
         tensorboard: bool = False,
         model_hash: str = "",
     ) -> History:
-        """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics."""
+        """Train with arrays, or with the block's own data; returns what each epoch gave. ``out`` is a directory for weights and metrics.
+
+        Instead of ``x, y``: columns by name, or any iterable of pairs (sample, label), such as a data set of PyTorch or tonic, as ``x``;
+        ``validation`` and ``test`` take the same. Events are shown as as many frames as the block has steps.
+
+        ``augment`` takes the place of the block's: a function ``f(sample)`` or ``f(sample, generator)``, an object of
+        ``snnlang.data.augment``, a name such as ``"shift"``, or a list of these. Samples to learn from go through it, in every epoch anew.
+        """
         if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 1):
             raise error("E754", f"`epochs` is a whole number from 1, and this is {epochs!r}", help="write `epochs = 10`")
         given: dict[str, Any] = {}
@@ -104,6 +115,8 @@ class Network:
             given["validate"] = validation
         if test is not None:
             given["test"] = test
+        if augment is not None:
+            given["augment"] = augment
         trainer = Trainer(
             self.learner,
             data=given,
@@ -135,6 +148,15 @@ class Network:
                 self.training.span,
                 help="give one row for each sample",
             )
+        if not samples:
+            raise error("E627", "the batch has no samples", self.training.span, "empty", help="give at least one row")
+        if targets.dtype.kind not in "biuf":
+            raise error(
+                "E631",
+                f"the labels are {targets.dtype}, not numbers",
+                self.training.span,
+                help="number the classes from 0, for example with numpy.unique",
+            )
         columns: dict[str, Values] = {**{n: v for n, v in inputs.items() if not on_device(v)}, self._label(): targets}
         outcome = self.learner.learn(inputs, columns)
         return outcome.loss, {
@@ -145,41 +167,45 @@ class Network:
     def evaluate(
         self, x: Any = None, y: Any = None, *, which: Literal["test", "validate", "train"] | str | None = None
     ) -> dict[str, Any]:
-        """Loss, accuracy and firing rates on arrays, or on data of the block."""
-        if x is not None and y is None:
-            raise error("E629", "samples without labels cannot be measured", self.training.span, help="write `net.evaluate(x, y)`")
-        trainer = Trainer(self.learner, data={} if x is None else {"data": (x, y)})
-        found = {"test": trainer.test, "validate": trainer.validation, "train": trainer.batches}
-        if which is not None and which not in found:
-            raise error("E754", f"there is no data `{which}`", self.training.span, help=f"choose {listing(found)}")
-        name = which or ("train" if x is not None else next(n for n, b in found.items() if b is not None))
-        batches = found[name]
-        if batches is None:
-            raise error(
-                "E754", f"the `train` block names no data to {name}", self.training.span, help=f"add `{name} = …` to it"
-            )
-        loss, accuracy = measure(self.learner, batches, trainer.named)
-        return {
-            "data": name,
-            "samples": batches.samples,
-            "loss": loss,
-            "accuracy": accuracy,
-            "rates": self.learner.rates(trainer.sample()),
-        }
+        """Loss, accuracy and firing rates on arrays, or on data of the block: its test data, else its validation data, else those it
+        trains with. Every sample counts once, as it is: nothing is augmented, nothing is kept for validation. ``data`` of the result
+        says which they were."""
+        from snnlang.runtime.evaluation import evaluate
+
+        return evaluate(self, x, y, which)
 
     # --- weights ------------------------------------------------------------------------------------------------------
+
+    def copy(self) -> Network:
+        """A network of its own with the same numbers: training one leaves the other as it is."""
+        program, name, options = self._made_of
+        made = Network(program, name, replace(options, weights=None))
+        held = made.learner.held()
+        for key, value in self.learner.held().items():
+            held[key][...] = value
+        more = {one.name: self.learner.arrays.down(self.learner.values[one.array]) for one in self.learner.untrained}
+        made.learner.put({**more, **held})
+        made.learner.samples = self.learner.samples
+        return made
 
     def save(self, path: str | Path) -> None:
         """Write the weights as safetensors."""
         save(path, Checkpoint(self.learner.held(), (), {"seed": self.experiment.seed}))
 
     def load(self, path: str | Path) -> None:
-        """Take over weights that were saved. Raises E840 (no such file, damaged) and E841 (of another network)."""
-        self._take(load(path).weights, f"'{path}'")
+        """Take over weights that were saved, those of what is frozen here too. Raises E840 (no such file, damaged) and E841 (of another
+        network, or of synapses that another seed had drawn)."""
+        found = load(path)
+        seed = found.state.get("seed")
+        self._take(Weights(found.weights, f"'{path}'", seed if isinstance(seed, int) else None))
 
-    def _take(self, arrays: Mapping[str, Values], origin: str) -> None:
-        held = self.learner.held()
-        fit(arrays, held, origin)
+    def _take(self, weights: Weights) -> None:
+        held, untrained = self.learner.held(), {one.name: one for one in self.learner.untrained}
+        for name in weights.arrays:
+            if name in untrained and name not in held:
+                held[name] = self.learner.arrays.down(self.learner.values[untrained[name].array]).copy()
+        seeds = drawn_otherwise(self.experiment, weights)
+        fit(weights.arrays, held, weights.origin, untrained, seeds)
         self.learner.put(held)
 
     # --- arrays -------------------------------------------------------------------------------------------------------
@@ -195,7 +221,25 @@ class Network:
                 self.training.span,
                 help="give one array for every input, by its name",
             )
-        return {name: value if on_device(value) else np.asarray(value) for name, value in x.items()}
+        return {name: self._array(name, value) for name, value in x.items()}
+
+    def _array(self, name: str, value: Any) -> Values:
+        """Samples that are finite; those on a device stay there and are not looked at."""
+        if on_device(value):
+            there: Values = value
+            return there
+        made = self.learner.fetched(value)
+        if made.dtype.kind not in "biuf":
+            raise error("E628", f"the samples of `{name}` are {made.dtype}, not numbers", self.training.span, help="give numbers")
+        if made.dtype.kind == "f" and not np.isfinite(made).all():
+            row = int(np.argwhere(~np.isfinite(made))[0][0]) if made.ndim else 0
+            raise error(
+                "E628",
+                f"sample {row} of `{name}` holds a value that is not finite",
+                self.training.span,
+                help="remove or replace NaN and infinity",
+            )
+        return made
 
     def _label(self) -> str:
         columns = [name for name in self.training.columns if name not in self.training.inputs.values()]

@@ -39,6 +39,7 @@ class Bar:
         self._began = time.perf_counter()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._room = 0  # characters for what stands behind the time left
 
     def __enter__(self) -> Bar:
         self._began = time.perf_counter()
@@ -54,9 +55,13 @@ class Bar:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+        console = Console(stderr=True)
+        bar = 24 if console.width >= 110 else 10
+        fixed = len(self._title) + bar + len("100% 0:00:00 left") + 4
+        self._room = max(0, console.width - fixed - 1)
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=bar),
             TaskProgressColumn(),
             TimeRemainingColumn(),
             TextColumn("left"),
@@ -64,7 +69,7 @@ class Bar:
         )
         self._progress = Progress(
             *columns,
-            console=Console(stderr=True),
+            console=console,
             transient=True,
             refresh_per_second=5,
             redirect_stdout=sys.stdout.isatty(),  # lines stand above the bar; those that go to a file go there
@@ -77,7 +82,9 @@ class Bar:
         if self._show and self._progress is None and time.perf_counter() - self._began > MOMENT:
             self._appear()
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=completed - self._origin, rate=rate)
+            # rich takes what is missing from every column, and would hide the time left first
+            shown = rate if len(rate) <= self._room else f"{rate[: max(0, self._room - 1)]}…"
+            self._progress.update(self._task, completed=completed - self._origin, rate=shown)
 
     def retitle(self, title: str) -> None:
         self._title = title

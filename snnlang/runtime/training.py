@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnlang.data.columns import Columns
-from snnlang.diagnostics import Diagnostic, SnnError, error
+from snnlang.diagnostics import Diagnostic, SnnError, Span, error
 from snnlang.files import require_directory, write_text
 from snnlang.frozen import dataclass, field
-from snnlang.model.learning import Source
-from snnlang.runtime.batches import Batches, divide
+from snnlang.runtime.batches import Batches
 from snnlang.runtime.checkpoint import Checkpoint, fit, load, save
-from snnlang.runtime.learner import Learner, on_device
+from snnlang.runtime.learner import Learner
 from snnlang.runtime.optimizers import Optimizer, Schedule
+from snnlang.runtime.training_data import TrainingData, measure
 
 if TYPE_CHECKING:
     from snnlang.runtime.progress import Bar
@@ -42,13 +41,16 @@ _SAME = {
     "batch_size": "size of batches",
     "data": "number of samples",
 }
+#: Names of an epoch's numbers where they stand alone, in a table and in TensorBoard.
+_TITLES = {"number": "epoch", "rate": "learning_rate"}
 #: Batches after which firing rates are looked at for the first time: nobody shall wait for an epoch to hear that a layer is dead.
 EARLY = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch gave. ``accuracy`` is None where nothing is classified; ``rates`` are spikes per neuron and step of each layer."""
+    """What one epoch gave. ``number`` counts from 1, as on the screen and in all files; ``accuracy`` is None where nothing is classified;
+    ``rate`` is the learning rate at its end, ``rates`` are spikes per neuron and step of each layer."""
 
     number: int
     loss: float
@@ -63,7 +65,8 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A training's epochs, what its test data gave, and where it ended: ``stopped`` by Ctrl-C or at its last epoch."""
+    """A training's epochs, what its test data gave, and where it ended: ``stopped`` by Ctrl-C or at its last epoch. ``best_epoch`` is the
+    ``number`` of the epoch whose weights are kept as the best."""
 
     epochs: tuple[Epoch, ...]
     test_loss: float | None = None
@@ -89,7 +92,7 @@ def _plain(epoch: Epoch) -> dict[str, Any]:
 
 
 class Trainer:
-    """Trains a :class:`Learner`. ``data`` overrides the loaders of the block: columns or (x, y) by ``data``, ``validate`` and ``test``."""
+    """Trains a :class:`Learner`. ``data`` overrides the loaders of the block, see :class:`TrainingData`."""
 
     def __init__(
         self,
@@ -110,14 +113,6 @@ class Trainer:
         self.out = None if out is None else Path(out)
         self.say, self.progress, self.model_hash = say, progress, model_hash
         self.seed = learner.experiment.seed
-        if len(self.training.inputs) > 1:
-            names = " and ".join(f"`{name}`" for name in self.training.inputs)
-            raise error(
-                "E754",
-                f"batches of data feed one input, and this network has {names}",
-                self.training.data.span,
-                help="train it from Python with `net.grad({name: array, …}, y)`, or join its inputs into one",
-            )
         if not learner.parameters.size:
             raise error(
                 "E787",
@@ -125,13 +120,12 @@ class Trainer:
                 self.training.span,
                 help="leave a connection or a trainable parameter out of `freeze`, or measure with `snn eval` and `net.evaluate`",
             )
-        given = dict(data or {})
-        train, validation = self._columns(given)
-        test = self._other("test", self.training.test, given)
-        self.classes = learner.loss.classes if learner.loss.compares else None
-        self.batches = self._batches(train, True)
-        self.validation = None if validation is None else self._batches(validation, False)
-        self.test = None if test is None else self._batches(test, False)
+        self.data = TrainingData(learner, data)
+        self.columns, validation = self.data.parts()
+        test = self.data.test()
+        self.batches = self.data.to_learn(self.columns)
+        self.validation = None if validation is None else self.data.to_measure(validation)
+        self.test = None if test is None else self.data.to_measure(test)
         if not len(self.batches):
             raise error(
                 "E754",
@@ -149,12 +143,22 @@ class Trainer:
         self.schedule = Schedule(
             recipe.name if recipe else "constant", recipe.options if recipe else {}, self.epochs, len(self.batches)
         )
+        self.warnings: dict[str, Diagnostic] = {}
+        warmup = self.schedule.options.get("warmup", 0.0)
+        if warmup > self.epochs and recipe is not None:
+            self._remark(
+                "schedule",
+                "W794",
+                f"the learning rate warms up for {warmup:g} epochs, and the training has {self.epochs}: it never reaches `lr`",
+                "choose a shorter `warmup`, or more epochs",
+                recipe.span,
+            )
         self.history: list[Epoch] = []
         self.best: tuple[float, int] | None = None
         self._best: dict[str, Values] | None = None
         self.epoch, self.batch = 0, 0
         self._sums = [0.0, 0.0, 0.0]  # loss, right, samples of the running epoch
-        self.warnings: dict[str, Diagnostic] = {}
+        self._sample: dict[str, Values] | None = None
         self._kept = False  # whether the files in ``out`` are of this training
         self._rates: dict[str, float] = {}  # as they were looked at last, for the bar
         self._board = self._tensorboard() if tensorboard else None
@@ -162,67 +166,6 @@ class Trainer:
             require_directory(self.out, "--out")
         if resume:
             self._resume()
-
-    # --- data ---------------------------------------------------------------------------------------------------------
-
-    def _columns(self, given: Mapping[str, Any]) -> tuple[Columns, Columns | None]:
-        data = self._source(self.training.data, given.get("data"))
-        validate = given.get("validate", self.training.validate)
-        if validate is None:
-            return data, None
-        if isinstance(validate, float):
-            return divide(data, validate, self.seed, y=self._columns_of(data)[1], span=self.training.data.span)
-        return data, self._other("validate", validate if isinstance(validate, Source) else None, given)
-
-    def _other(self, name: str, source: Source | None, given: Mapping[str, Any]) -> Columns | None:
-        if given.get(name) is not None and not isinstance(given[name], float):
-            return self._source(source or self.training.data, given[name])
-        return None if source is None else self._source(source, None)
-
-    def _source(self, source: Source, given: Any) -> Columns:
-        from snnlang.data.load import load as load_columns
-
-        if given is not None:
-            if isinstance(given, Mapping):
-                return {name: self.learner.fetched(value) if on_device(value) else value for name, value in given.items()}
-            if not isinstance(given, tuple | list) or len(given) != 2:
-                raise error(
-                    "E629",
-                    "what is given has samples and no labels",
-                    source.span,
-                    help="give both: `net.train(x, y)`, or a pair (x, y)",
-                )
-            return dict(zip((*self.training.columns, "label"), (self.learner.fetched(value) for value in given)))
-        if source.loader == "given":
-            raise error(
-                "E754",
-                f"the data `{source.options['name']}` is to be given from Python, and nothing was",
-                source.span,
-                help="name a loader such as `digits()`, or train from Python: `net.train(x, y)`",
-            )
-        return load_columns(source.loader, source.options, source.span)
-
-    def _batches(self, columns: Columns, shuffle: bool) -> Batches:
-        augment: Any = ()
-        if shuffle and self.training.augment is not None:
-            augment = _augmentation(self.training.augment.options)
-        size = self.training.batch if shuffle else max(self.training.batch, 256)
-        x, y = self._columns_of(columns)
-        return Batches(
-            columns, size, self.seed, shuffle, augment, classes=self.classes, x=x, y=y, span=self.training.data.span
-        )
-
-    def _columns_of(self, columns: Columns) -> tuple[str | None, str | None]:
-        """Which columns are samples and labels. Two of other names are taken in their order (None); of more than two, the names decide."""
-        fed = list(self.training.inputs.values())
-        other = next((name for name in self.training.columns if name not in fed), "label")
-        return tuple(name if name in columns or len(columns) > 2 else None for name in (fed[0], other))  # type: ignore[return-value]
-
-    def named(self, x: Values, y: Values) -> tuple[dict[str, Values], dict[str, Values]]:
-        """The network's inputs and the columns of a batch."""
-        first, second = (*self.training.columns, "label")[:2]
-        inputs = {name: x for name in self.training.inputs}
-        return inputs, {first: x, second: y}
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
@@ -233,13 +176,20 @@ class Trainer:
         total = self.epochs * len(self.batches)
         began = self.epoch * len(self.batches) + self.batch
         stopped = False
-        with Interruption() as wish, Bar("training", total, show=self.progress, origin=began) as bar:
+        self._began = time.perf_counter(), began
+        with Interruption() as wish, Bar("training", total - began, show=self.progress, origin=began) as bar:
             while self.epoch < self.epochs and not stopped:
                 stopped = self._one_epoch(bar, wish)
         if stopped:
             self._save("last")
         test = None if self.test is None or stopped else self._measure(self.test, best=True)
-        history = History(
+        history = self._told(test, stopped)
+        self._write_metrics(history)
+        return history
+
+    def _told(self, test: tuple[float, float | None] | None = None, stopped: bool = False) -> History:
+        """What is known by now."""
+        return History(
             tuple(self.history),
             None if test is None else test[0],
             None if test is None else test[1],
@@ -248,8 +198,6 @@ class Trainer:
             tuple(self.warnings.values()),
             "" if self.out is None else str(self.out),
         )
-        self._write_metrics(history)
-        return history
 
     def _one_epoch(self, bar: Bar, wish: Any) -> bool:
         """One epoch, or what is left of it; True when it was interrupted."""
@@ -274,7 +222,7 @@ class Trainer:
         validation = None if self.validation is None else self._measure(self.validation)
         rates = self.learner.rates(self.sample())
         epoch = Epoch(
-            self.epoch,
+            self.epoch + 1,
             loss / max(samples, 1.0),
             right / samples if self.learner.loss.compares and samples else None,
             None if validation is None else validation[0],
@@ -290,11 +238,12 @@ class Trainer:
         self.epoch, self.batch, self._sums = self.epoch + 1, 0, [0.0, 0.0, 0.0]
         self._keep_best(epoch)
         self._save("last")
+        self._write_metrics(self._told())
         self._tell(epoch)
         return bool(wish.asked)
 
     def _one_batch(self, x: Values, y: Values) -> None:
-        inputs, columns = self.named(x, y)
+        inputs, columns = self.data.named(x, y)
         outcome = self.learner.learn(inputs, columns)
         if not np.isfinite(outcome.loss):
             raise self._not_finite(f"the loss is {outcome.loss}", inputs)
@@ -318,18 +267,15 @@ class Trainer:
         kept = self.learner.snapshot()
         if best and self._best is not None:
             self.learner.restore(self._best)
-        result = measure(self.learner, batches, self.named)
+        result = measure(self.learner, batches, self.data.named)
         self.learner.restore(kept)
         return result
 
     def sample(self) -> dict[str, Values]:
-        if not hasattr(self, "_kept_sample"):
-            columns = self.batches.columns
-            samples, labels = self._columns_of(columns)
-            first = Batches(columns, min(64, self.batches.samples), self.seed, True, x=samples, y=labels)
-            _, x, y = next(iter(first.epoch(0)))
-            self._kept_sample = self.named(x, y)[0]
-        return self._kept_sample
+        """A few samples whose firing rates are told."""
+        if self._sample is None:
+            self._sample = self.data.some(self.columns)
+        return self._sample
 
     # --- what a person sees -------------------------------------------------------------------------------------------
 
@@ -345,13 +291,13 @@ class Trainer:
         if self._board is not None:
             for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "rate"):
                 if getattr(epoch, name) is not None:
-                    self._board.add_scalar(name, getattr(epoch, name), epoch.number + 1)
+                    self._board.add_scalar(_TITLES.get(name, name), getattr(epoch, name), epoch.number)
             for layer, rate in epoch.rates.items():
-                self._board.add_scalar(f"firing/{layer}", rate, epoch.number + 1)
+                self._board.add_scalar(f"firing/{layer}", rate, epoch.number)
             self._board.flush()
         if self.say is None:
             return
-        parts = [f"epoch {epoch.number + 1:>{len(str(self.epochs))}}/{self.epochs}", f"loss {epoch.loss:.4f}"]
+        parts = [f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}", f"loss {epoch.loss:.4f}"]
         if epoch.accuracy is not None:
             parts.append(f"accuracy {100 * epoch.accuracy:.2f} %")
         if epoch.validation_loss is not None:
@@ -361,7 +307,15 @@ class Trainer:
         parts.append(f"{epoch.samples_per_second:,.0f} samples/s")
         if epoch.rates:
             parts.append("spikes per step " + ", ".join(f"{layer} {rate:.3f}" for layer, rate in epoch.rates.items()))
+        if not self.progress and epoch.number < self.epochs:  # a bar has it already
+            parts.append(f"{_left(self._remaining())} left")
         self.say("  ".join(parts))
+
+    def _remaining(self) -> float:
+        """Seconds to the last epoch, if the rest goes on as this run did so far; validation and files are in it."""
+        started, first = self._began
+        done = self.epoch * len(self.batches) + self.batch
+        return (time.perf_counter() - started) / max(1, done - first) * (self.epochs * len(self.batches) - done)
 
     def _warn(self, rates: Mapping[str, float]) -> None:
         self._rates = dict(rates)
@@ -376,9 +330,13 @@ class Trainer:
                 message = f"`{layer}` fires nearly always ({100 * rate:.3g} % of its neurons and steps): it says little"
                 help = "give smaller weights or a higher threshold"
             if message and layer not in self.warnings:
-                self.warnings[layer] = Diagnostic("W840", message, severity="warning", help=(help,))
-                if self.say is not None:
-                    self.say(f"warning: {message}; {help}")
+                self._remark(layer, "W840", message, help)
+
+    def _remark(self, about: str, code: str, message: str, help: str, span: Span | None = None) -> None:
+        """Say something once, and keep it for the history."""
+        self.warnings[about] = Diagnostic(code, message, span, severity="warning", help=(help,))
+        if self.say is not None:
+            self.say(f"warning: {message}; {help}")
 
     def _not_finite(self, what: str, inputs: Mapping[str, Values]) -> Exception:
         """Where it began: in what was given, in a weight, or in a step of a layer."""
@@ -422,7 +380,7 @@ class Trainer:
                     Checkpoint(
                         self.learner.held(),
                         (),
-                        {"epoch": epoch.number + 1, "model": self.model_hash, "seed": self.seed},
+                        {"epoch": epoch.number, "model": self.model_hash, "seed": self.seed},
                     ),
                 )
 
@@ -464,7 +422,7 @@ class Trainer:
         if "history" not in state:
             raise nothing
         held = self.learner.held()
-        fit(found.weights, held, f"'{path}'")
+        fit(found.weights, held, f"'{path}'", [one.name for one in self.learner.untrained])
         if [m.shape for m in found.memory] != [m.shape for m in self.optimizer.memory]:
             raise nothing
         now = self._state()
@@ -483,7 +441,7 @@ class Trainer:
         self.schedule.state = state["schedule"]
         self.learner.samples = state["samples"]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.history = [Epoch(**{**epoch, "number": place}) for place, epoch in enumerate(state["history"], 1)]
         self._resume_best()
         self._kept = True
         self.learner.refresh()
@@ -496,7 +454,7 @@ class Trainer:
             return
         kept = self.learner.snapshot()
         held = self.learner.held()
-        fit(load(path).weights, held, f"'{path}'")
+        fit(load(path).weights, held, f"'{path}'", [one.name for one in self.learner.untrained])
         self.learner.put(held)
         self._best = self.learner.snapshot()
         self.learner.restore(kept)
@@ -506,7 +464,8 @@ class Trainer:
             return
         names = [name for name in Epoch.__dataclass_fields__ if name != "rates"]
         layers = list(history.epochs[-1].rates) if history.epochs else []
-        lines = [",".join([*names, *(f"rate of {layer}" for layer in layers)])]
+        titles = [_TITLES.get(name, name) for name in names]
+        lines = [",".join([*titles, *(f"rate of {layer}" for layer in layers)])]
         for epoch in history.epochs:
             values = [getattr(epoch, name) for name in names] + [epoch.rates.get(layer) for layer in layers]
             lines.append(",".join("" if value is None else repr(value) for value in values))
@@ -520,38 +479,17 @@ class Trainer:
             raise error(
                 "E806",
                 "--tensorboard needs tensorboardX, which is not installed",
-                help="install it: pip install tensorboardX",
+                help="install it: pip install snnlang[tensorboard]",
             ) from None
         return SummaryWriter(str(self.out or "."))
 
 
-def measure(
-    learner: Learner, batches: Batches, named: Callable[[Values, Values], tuple[dict[str, Values], dict[str, Values]]]
-) -> tuple[float, float | None]:
-    """Mean loss and accuracy (None where nothing is classified) over all samples; nothing is learnt."""
-    loss = right = samples = 0.0
-    for _, x, y in batches.epoch(0):
-        inputs, columns = named(x, y)
-        outcome = learner.compare(learner.forward(inputs), columns, gradient=False)
-        loss += outcome.loss * len(y)
-        samples += len(y)
-        if outcome.scores is not None and outcome.labels is not None:
-            right += float((outcome.scores.argmax(1) == outcome.labels).sum())
-    return loss / max(samples, 1.0), (right / samples if learner.loss.compares and samples else None)
+def _left(seconds: float) -> str:
+    """A time that is left, no more exact than it is known: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _augmentation(options: Mapping[str, float]) -> list[Any]:
-    """``augment = images(shift = 2, flip = 1)`` as changes of samples; 0 leaves one out."""
-    from snnlang.data.augment import AUGMENTATIONS
-
-    made: list[Any] = []
-    for name, value in options.items():
-        if value > 0:
-            whole = name in ("shift", "crop")
-            made.append(
-                AUGMENTATIONS[name]() if name == "flip" else AUGMENTATIONS[name](int(value) if whole else value)
-            )
-    return made
-
-
-__all__ = ["Checkpoint", "Epoch", "History", "Trainer", "measure"]
+__all__ = ["Checkpoint", "Epoch", "History", "Trainer"]

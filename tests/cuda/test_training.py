@@ -32,6 +32,8 @@ from tests.training.test_gradients import CONVOLUTION, MLP, RECURRENT, TWO
 from tests.training.test_library_gradients import NEURONS as LIBRARY
 from tests.training.test_library_gradients import program, readouts
 from tests.training.test_population_sums import source as sums
+from tests.training.test_still_cells import NEURONS as STILL_NEURONS
+from tests.training.test_still_cells import TWO as STILL
 from tests.training.test_synapse_autograd import CURRENTS, LOOP
 from tests.training.test_trained_delays import RING, STEPS
 
@@ -197,6 +199,11 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
         text(LOOP, size=3, steps=12, more="dt = 1 ms\ncheckpoint = 5", neurons=SYNAPTIC),
         images(5, 3, 12),
         np.full((5, 4), -68.0),
+    ),
+    "still": lambda: (
+        text(STILL, neurons=STILL_NEURONS, loss="mse(mean(out.v), label)", more="checkpoint = 3"),
+        images(5, 6),
+        np.zeros((5, 3)),
     ),
     "weights in the loss": lambda: (
         text(MLP.replace("connect h", "connect last = h"), loss="mse(mean(out.v), label) + 0.1*mean(last.w^2, over = neurons)"),

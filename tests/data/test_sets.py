@@ -23,9 +23,9 @@ from PIL import Image
 
 from snnlang.compile import load_program
 from snnlang.data import fetch
-from snnlang.data.columns import Column, Columns, Scaled, choose, join
+from snnlang.data.columns import Column, Columns, Scaled, Shaped, choose, join
 from snnlang.data.fetch import REMOTE, Remote
-from snnlang.data.given import event_frames
+from snnlang.data.given import event_frames, pairs
 from snnlang.data.load import load
 from snnlang.diagnostics import SnnError, Source
 from snnlang.model.elaborate import elaborate
@@ -282,6 +282,26 @@ def test_bytes_stand_for_the_same_numbers() -> None:
     assert [one.shape for one in column] == [(2, 2)] * 64  # iteration ends
     with pytest.raises(IndexError):
         column[64]
+
+
+def test_rows_are_chosen_as_of_an_array(tmp_path: Path) -> None:
+    """Numbers from the end, slices, lists of numbers and masks, of every kind of column."""
+    values = np.random.default_rng(0).integers(0, 256, (12, 2, 2), dtype=np.uint8)
+    plain = values / 255.0
+    joined = join([{"x": Scaled(values[:7])}, {"x": Scaled(values[7:])}])["x"]
+    pairs_ = pairs([(one, 0) for one in plain], ["x", "y"], None)["x"]
+    shifted = choose({"x": Scaled(np.roll(values, 1, axis=0))}, np.r_[1:12, 0])["x"]
+    for column in (Scaled(values), joined, pairs_, shifted, Shaped(Scaled(values.reshape(12, 4)), (2, 2))):
+        assert isinstance(column, Column)
+        for rows in (slice(0, 5), slice(None, None, -2), slice(20, 30), [3, -1, 3], plain[:, 0, 0] > 0.5, -12, np.int64(4)):
+            found, wanted = column[rows], plain[rows]
+            assert found.shape == wanted.shape
+            np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        for wrong in (12, -13, [0, 12]):
+            with pytest.raises(IndexError):
+                column[wrong]
+        with pytest.raises(TypeError, match="by its rows alone"):
+            column[0, 1]
 
 
 def test_every_loader_has_its_function_and_checks_its_options() -> None:

@@ -152,6 +152,17 @@ def test_validation_takes_its_share_of_every_class() -> None:
         assert caught.value.diagnostics[0].code == "E632"
 
 
+def test_validation_of_small_classes() -> None:
+    """A tenth of five samples is none, and a tenth of ten such classes five samples all the same."""
+    y = np.arange(50) % 10
+    for share, wanted in ((0.1, 5), (0.95, 48)):
+        training, validation = divide((np.zeros((50, 2)), y), share, seed=2)
+        assert len(validation["y"]) == wanted
+        assert sorted([*training["y"], *validation["y"]]) == sorted(y)
+    with pytest.raises(SnnError):
+        divide((np.zeros((50, 2)), y), 0.001, seed=2)
+
+
 # --- augmentation -----------------------------------------------------------------------------------------------------
 
 

@@ -320,3 +320,37 @@ def test_send_on_delta(run: Run) -> None:
     np.testing.assert_allclose(np.cumsum(walk["code.output"][:, 0]), walk["code.ref"][:, 0], atol=1e-9)
     moved = np.flatnonzero(walk["code.output"][:, 0] < 0)
     assert walk.events("code.down")[0].tolist() == moved.tolist()
+
+
+# --- what others receive ----------------------------------------------------------------------------------------------
+
+CONNECTED = """
+from stdlib.encoders import {name}
+neuron Sum:
+    input x = 0
+    state u = 0
+    u[n] = u[n-1] + x
+network Net:
+    input value[3]
+    population code[3]: {name}
+    population one[3]: Sum
+    population all[2]: Sum
+    connect value -> code.x: one_to_one
+    connect code -> one.x: one_to_one, w = 2, delay = {delay}
+    connect code -> all.x: dense, w = 0.5, delay = {delay}
+simulate Net:
+    present given as value for 9
+    record code.output, one.u, all.u
+"""
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3])
+@pytest.mark.parametrize("name", ["SignedRate", "PhaseBits", "BurstIF"])
+def test_values_that_depend_on_spikes_arrive(run: Run, name: str, delay: int) -> None:
+    """What is sent is what was recorded, so many steps later, through every kind of connection."""
+    recording = run(CONNECTED.format(name=name, delay=delay), data={"given": np.array([[0.8125, 0.3, 0.6]])})
+    sent = recording["code.output"]
+    assert np.abs(sent).sum() > 1
+    arrived = np.concatenate([np.zeros((delay, 3)), sent])[: len(sent)]
+    np.testing.assert_allclose(recording["one.u"], 2 * np.cumsum(arrived, axis=0), atol=1e-6)
+    np.testing.assert_allclose(recording["all.u"], np.cumsum(arrived.sum(axis=1) / 2)[:, None] * np.ones((1, 2)), atol=1e-6)

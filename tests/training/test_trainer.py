@@ -309,7 +309,7 @@ def test_dead_layers_are_said() -> None:
     assert [warning.code for warning in history.warnings] == ["W840"]
 
 
-def test_python_front_door() -> None:
+def test_python_front_door(tmp_path: Path) -> None:
     model = snnlang.load(text(LINES, loss=SCORES))
     x, y = classes()
     history = model.train(x, y, epochs=1)
@@ -318,3 +318,24 @@ def test_python_front_door() -> None:
     loss, gradients = model.grad(x, y)
     assert loss > 0
     assert set(gradients) == set(model.net.weights)
+    assert model.evaluate(x, y) == model.net.evaluate(x, y)
+    model.save(tmp_path / "w.safetensors")
+    other = model.network()
+    other.load(tmp_path / "w.safetensors")
+    assert all(np.array_equal(value, other.weights[name]) for name, value in model.weights.items())
+
+
+def test_a_copy_is_trained_by_itself() -> None:
+    x, y = classes()
+    first = network(text(LINES, loss=SCORES, more="freeze h.beta"))
+    first.train(x, y, epochs=1)
+    copy = first.copy()
+    losses = [of.train(x, y, epochs=1).epochs[0].loss for of in (first, copy)]
+    assert losses[0] == losses[1]
+    for name, value in first.weights.items():
+        assert np.array_equal(value, copy.weights[name])
+        assert not np.shares_memory(value, copy.weights[name])
+    before = {name: value.copy() for name, value in first.weights.items()}
+    copy.train(x, y, epochs=1)
+    assert all(np.array_equal(value, first.weights[name]) for name, value in before.items())
+    assert not np.array_equal(copy.weights["h->out.x.w"], first.weights["h->out.x.w"])

@@ -48,6 +48,28 @@ def refusal(do: Callable[[], Any]) -> tuple[str, str]:
         (lambda net: net.grad(X, Y[:-1]), "E627", "12 samples need 12 labels or targets, and y has 11"),
         (lambda net: net.grad(X, 3), "E627", "y is a single number"),
         (lambda net: net.evaluate(X), "E629", "without labels"),
+        (lambda net: net.train(np.zeros((12, 5, 6)), Y), "E753", "a sample is 5 steps of the input `image`, and `steps` is 7"),
+        (lambda net: net.train([[1.0, 2.0], [3.0]], [0, 1]), "E628", "what is given is no array"),
+        (lambda net: net.train([(X[0], 0), (X[1][:3], 1)]), "E627", "sample 1 has the shape [3]"),
+        (lambda net: net.train([(X[0], 0), (X[1] * np.nan, 1)]), "E628", "sample 1 holds a value that is not finite"),
+        (lambda net: net.train([(X[0], [1, 2]), (X[1], [1])]), "E627", "the labels differ in shape"),
+        (lambda net: net.train([]), "E629", "samples and no labels"),
+        (lambda net: net.train(iter([])), "E627", "the data has no samples"),
+        (lambda net: net.train("mnist"), "E629", "samples and no labels"),
+        (lambda net: net.train(X, Y, augment=3), "E632", "3 is no augmentation"),
+        (lambda net: net.train(X, Y, augment=lambda sample: sample[:2]), "E753", "a sample is 2, and the input `image` is 6"),
+        (lambda net: net.train(X, Y, validation=2.0), "E632", "this is 2"),
+        (lambda net: net.train(X, Y, validation=1), "E629", "samples and no labels"),
+        (lambda net: net.train(X, Y, test=(X, Y + 3)), "E631", "the label of sample 0 is 3, and classes are 0 to 2"),
+        (lambda net: net.train(X, Y, resume=True), "E842", "needs the directory"),
+        (lambda net: net.forward(X * np.inf), "E628", "sample 0 of `image` holds a value that is not finite"),
+        (lambda net: net.forward(np.full(X.shape, "a")), "E628", "<U1, not numbers"),
+        (lambda net: net.forward([[1.0], [2.0, 3.0]]), "E628", "what is given is no array"),
+        (lambda net: net.grad(X, np.full(12, np.nan)), "E752", "nan"),
+        (lambda net: net.grad(X, ["a"] * 12), "E631", "the labels are <U1, not numbers"),
+        (lambda net: net.grad(np.zeros((0, 6)), np.zeros(0)), "E627", "no samples"),
+        (lambda net: net.load("no such file"), "E840", "cannot read"),
+        (lambda net: net.save("/proc/w.safetensors"), "E801", "cannot write"),
         (lambda net: net.evaluate(X, Y, which="tests"), "E754", "there is no data `tests`"),
     ],
 )
@@ -103,12 +125,39 @@ def test_targets_of_another_length() -> None:
         ("schedule = cosine(floor = 2)", "`floor` of cosine cannot be 2"),
         ("schedule = step(epochs = 0)", "`epochs` of step cannot be 0"),
         ("augment = images(flip = 3)", "`flip` of images cannot be 3"),
+        ("augment = images(shift = 1.5)", "`shift` of images cannot be 1.5"),
+        ("schedule = step(epochs = 2.5)", "`epochs` of step cannot be 2.5"),
+        ("schedule = step(factor = 0)", "`factor` of step cannot be 0"),
+        ("schedule = plateau(factor = 1.5)", "`factor` of plateau cannot be 1.5"),
     ],
 )
 def test_settings(line: str, words: str) -> None:
     found, message = refusal(lambda: network(text(LINES, loss=SCORES, more=line)))
     assert found == "E624"
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        ("sgd(lr = 0.1, momentum = 1)", "`momentum` of sgd cannot be 1"),
+        ("rmsprop(alpha = 1.5)", "`alpha` of rmsprop cannot be 1.5"),
+        ("adam(beta2 = 1)", "`beta2` of adam cannot be 1"),
+        ("sgd(lr = 0.1, nesterov = true)", "`nesterov` of sgd looks ahead along the momentum, and there is none"),
+    ],
+)
+def test_optimizers(optimizer: str, words: str) -> None:
+    found, message = refusal(lambda: network(SOURCE.replace("adam(lr = 0.01)", optimizer)))
+    assert found == "E624"
+    assert words in message
+    assert optimizer in message, "the line is shown"
+
+
+def test_a_warm_up_that_never_ends() -> None:
+    history = network(SOURCE.replace("adam(lr = 0.01)", "adam(lr = 0.01)\n    schedule = cosine(warmup = 3)")).train(X, Y)
+    assert [warning.code for warning in history.warnings if warning.code != "W840"] == ["W794"]
+    assert "warms up for 3 epochs, and the training has 2" in history.warnings[0].message
+    assert history.epochs[-1].rate < 0.01
 
 
 @pytest.mark.parametrize("line", ["augment = images(shift = 20)", "augment = images(crop = 20)"])

@@ -437,6 +437,8 @@ class _Printer:
         lasts: list[str] = []
         if self.ahead is not None:
             lines += self._between(self.ahead, len(self.plan.step))
+            if self.plan.recorders:
+                lines.append("        if (threads == 1) record(m, at);")
             lasts = self._last_records(self.ahead)
         elif sharing.before_records:
             lines.append("        snn_wait(&m->barrier, thread, threads);")
@@ -479,7 +481,7 @@ class _Printer:
                 lines.append(f"        snn_publish(&m->barrier, &m->{self.layout.lists[name]}, step, thread, threads);")
         if position == found.look:
             steps = self.layout.member("ahead", found.steps)
-            lines.append(f"        if (at - {steps} >= work->first) {{")
+            lines.append(f"        if (threads > 1 && at - {steps} >= work->first) {{")
             for name in found.depths:
                 lines.append(
                     f"            snn_await(&m->barrier, &m->{self.layout.lists[name]}, (int32_t)(at - {steps}), thread, threads);"
@@ -507,6 +509,7 @@ class _Printer:
             return []
         steps = self.layout.member("ahead", found.steps)
         return [
+            "    if (threads == 1) return;",
             "    snn_wait(&m->barrier, thread, threads);",
             "    const int64_t last = work->first + work->count;",
             f"    for (int64_t at = snn_greater(work->first, last - {steps}); thread == 0 && at < last; at++) record(m, at);",

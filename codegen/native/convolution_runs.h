@@ -16,22 +16,30 @@ typedef struct snn_frame {
 #define STRIP 24000 /* bytes of adjoints that the first-level cache holds beside all else */
 #define ROW 49152   /* bytes of weights that are read from it often enough */
 
+#if defined(SIXTEEN)
+#if __has_builtin(__builtin_ia32_cmpps512_mask) && __has_builtin(__builtin_ia32_compresssf512_mask) && \
+    __has_builtin(__builtin_ia32_compresssi512_mask)
+#define COMPRESS 1
+typedef int32_t sixteen_whole __attribute__((vector_size(64)));
+typedef int32_t sixteen_whole_any __attribute__((vector_size(64), aligned(4), may_alias));
+#endif
+#endif
+
 /* As snn_rows_list; sixteen numbers are looked at, and what is active of them moved together, in a few instructions where there are any. */
 static int64_t actives(const real *sent, int64_t rows, int64_t pre, int64_t *begin, int32_t *index, real *value)
 {
-#if defined(__AVX512F__)
+#if defined(COMPRESS)
     if (sizeof(real) == sizeof(float)) {
-        const __m512i next = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const sixteen_whole next = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
         int64_t n = 0;
         for (int64_t r = 0; r < rows; r++) {
             begin[r] = n;
             for (int64_t i = 0; i < pre; i += 16) { /* what is stored beyond the actives is overwritten, or is in the room of 16 more */
-                const __mmask16 there = (__mmask16)(pre - i < 16 ? (1u << (pre - i)) - 1 : 0xffff);
-                const __m512 x = _mm512_maskz_loadu_ps(there, (const float *)sent + r*pre + i);
-                const __mmask16 active = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+                const sixteen x = some_of((const float *)sent + r*pre + i, pre - i < 16 ? pre - i : 16);
+                const unsigned short active = __builtin_ia32_cmpps512_mask(x, (sixteen){0}, 4, (unsigned short)-1, 4); /* unlike 0, or no number */
                 if (active == 0) continue;
-                _mm512_storeu_ps((float *)value + n, _mm512_maskz_compress_ps(active, x));
-                _mm512_storeu_si512(index + n, _mm512_maskz_compress_epi32(active, _mm512_add_epi32(next, _mm512_set1_epi32((int)i))));
+                *(sixteen_any *)((float *)value + n) = __builtin_ia32_compresssf512_mask(x, (sixteen){0}, active);
+                *(sixteen_whole_any *)(index + n) = __builtin_ia32_compresssi512_mask(next + (int32_t)i, (sixteen_whole){0}, active);
                 n += __builtin_popcount(active);
             }
         }

@@ -14,7 +14,7 @@ typedef struct snn_tiles {
     int64_t kernel_y, kernel_x, top, left;        /* of the convolution forwards */
 } snn_tiles;
 
-static const real point[POINTS] = {0, 1, -1, 2, -2, (real)0.5, (real)-0.5, 0};
+static const real point[POINTS] __attribute__((unused)) = {0, 1, -1, 2, -2, (real)0.5, (real)-0.5, 0};
 static const double factor[POINTS] = {1, -2.0/9, -2.0/9, 1.0/90, 1.0/90, 32.0/45, 32.0/45, 1};
 
 SNN_INLINE int64_t results(int64_t kernel) { return POINTS + 1 - kernel; }

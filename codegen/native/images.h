@@ -19,7 +19,7 @@ typedef struct snn_slide {
 SNN_INLINE int64_t rounded(int64_t n, int64_t to) { return (n + to - 1)/to*to; }
 
 /* [pixel][step] to (channel, pixel) */
-static void leave(const snn_reach *a, const real *y, int64_t step, real *out, int add)
+static void __attribute__((unused)) leave(const snn_reach *a, const real *y, int64_t step, real *out, int add)
 {
     turn_over(a->after, a->targets, y, step, out, a->after, add);
 }

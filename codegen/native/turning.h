@@ -1,39 +1,62 @@
 /* Matrices turned over, in squares of sixteen that stay in registers or in the cache: from channels first to channels last and back. */
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
+/* Sixteen numbers of single precision. The header of the processor's instructions takes a compiler longer than all that is here, so what they
+ * do is said by shuffles, and where they have no other name the compiler is asked whether it knows them. */
+#if defined(__AVX512F__) && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SIXTEEN 1
+#endif
+#endif
+
+#if defined(SIXTEEN)
+typedef float sixteen __attribute__((vector_size(64)));
+typedef float sixteen_any __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* Numbers of a row that has `count` of them; those that are not there are 0. */
+static inline sixteen some_of(const float *x, int64_t count)
+{
+    if (count == 16) return *(const sixteen_any *)x;
+    sixteen made = {0};
+    for (int64_t i = 0; i < count; i++) made[i] = x[i];
+    return made;
+}
+
+#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define UPPER(a, b) __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define LOWER_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define UPPER_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define EVEN_QUARTERS(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define ODD_QUARTERS(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
 
 /* Up to 16 x 16 numbers in single precision: four rounds that each double how far a number has come. */
 static void __attribute__((noinline)) turn_square(int64_t rows, int64_t columns, const float *in, int64_t in_step, float *out, int64_t out_step, int add)
 {
-    const __mmask16 across = (__mmask16)((1u << columns) - 1), down = (__mmask16)((1u << rows) - 1);
-    __m512 a[16], b[16];
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) a[i] = i < rows ? _mm512_maskz_loadu_ps(across, in + i*in_step) : _mm512_setzero_ps();
+    sixteen a[16], b[16];
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) a[i] = i < rows ? some_of(in + i*in_step, columns) : (sixteen){0};
     _Pragma("GCC unroll 16") for (int i = 0; i < 16; i += 2) {
-        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+        b[i] = LOWER(a[i], a[i + 1]);
+        b[i + 1] = UPPER(a[i], a[i + 1]);
     }
     _Pragma("GCC unroll 16") for (int i = 0; i < 16; i += 4) {
         _Pragma("GCC unroll 16") for (int j = 0; j < 2; j++) {
-            const __m512d one = _mm512_castps_pd(b[i + j]), other = _mm512_castps_pd(b[i + j + 2]);
-            a[i + 2*j] = _mm512_castpd_ps(_mm512_unpacklo_pd(one, other));
-            a[i + 2*j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(one, other));
+            a[i + 2*j] = LOWER_PAIRS(b[i + j], b[i + j + 2]);
+            a[i + 2*j + 1] = UPPER_PAIRS(b[i + j], b[i + j + 2]);
         }
     }
     _Pragma("GCC unroll 16") for (int j = 0; j < 4; j++) { /* quarters of a[4*i + j] are rows 4*i .. 4*i + 3 of columns j, j + 4, j + 8, j + 12 */
-        const __m512 x = _mm512_shuffle_f32x4(a[j], a[j + 4], 0x88), y = _mm512_shuffle_f32x4(a[j], a[j + 4], 0xdd);
-        const __m512 z = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0x88), w = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0xdd);
-        b[j] = _mm512_shuffle_f32x4(x, z, 0x88);
-        b[j + 4] = _mm512_shuffle_f32x4(y, w, 0x88);
-        b[j + 8] = _mm512_shuffle_f32x4(x, z, 0xdd);
-        b[j + 12] = _mm512_shuffle_f32x4(y, w, 0xdd);
+        const sixteen x = EVEN_QUARTERS(a[j], a[j + 4]), y = ODD_QUARTERS(a[j], a[j + 4]);
+        const sixteen z = EVEN_QUARTERS(a[j + 8], a[j + 12]), w = ODD_QUARTERS(a[j + 8], a[j + 12]);
+        b[j] = EVEN_QUARTERS(x, z);
+        b[j + 4] = EVEN_QUARTERS(y, w);
+        b[j + 8] = ODD_QUARTERS(x, z);
+        b[j + 12] = ODD_QUARTERS(y, w);
     }
-    _Pragma("GCC unroll 16") for (int j = 0; j < 16; j++)
-        if (j < columns) {
-            float *const to = out + j*out_step;
-            if (add) b[j] = _mm512_add_ps(b[j], _mm512_maskz_loadu_ps(down, to));
-            _mm512_mask_storeu_ps(to, down, b[j]);
-        }
+    for (int j = 0; j < columns; j++) {
+        float *const to = out + j*out_step;
+        if (rows == 16) *(sixteen_any *)to = add ? b[j] + *(const sixteen_any *)to : b[j];
+        else
+            for (int64_t i = 0; i < rows; i++) to[i] = add ? to[i] + b[j][i] : b[j][i];
+    }
 }
 #endif
 
@@ -45,7 +68,7 @@ static void __attribute__((noinline)) turn_over(int64_t rows, int64_t columns, c
             const int64_t rn = rows - r < 16 ? rows - r : 16, cn = columns - c < 16 ? columns - c : 16;
             const real *const from = in + r*in_step + c;
             real *const to = out + c*out_step + r;
-#if defined(__AVX512F__)
+#if defined(SIXTEEN)
             if (sizeof(real) == sizeof(float)) {
                 turn_square(rn, cn, (const float *)from, in_step, (float *)to, out_step, add);
                 continue;

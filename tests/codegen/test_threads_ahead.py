@@ -20,6 +20,8 @@ from snnlang.codegen import plan as p
 from snnlang.codegen.c_ahead import MOST_AHEAD, Ahead, ahead
 from snnlang.codegen.c_sharing import share_out
 from snnlang.codegen.target_c import emit
+from snnlang.runtime.device_c import NativeDevice
+from snnlang.runtime.device_interpreter import InterpreterDevice
 from tests.codegen.plans import POST, SYNAPSE, I, add, c, launch, load, n, plan
 
 SIZE = 8
@@ -217,6 +219,51 @@ def test_one_thread_keeps_its_short_ring() -> None:
         "snn_make_list(&m->spikes, m->spikes_size, threads > 1 ? m->spikes_depth_of_threads : m->spikes_depth, threads)"
         in text
     )
+
+
+@pytest.mark.parametrize("reads_first", [True, False])
+@pytest.mark.parametrize("lag", [1, 2, 6])
+def test_what_is_recorded_does_not_depend_on_threads(lag: int, reads_first: bool) -> None:
+    """Also of a list that nothing reads, which one thread keeps for a single step."""
+    made = network(lag + 1, (lag,), reads_first=reads_first)
+    arrays = {**made.arrays, "u": p.Array("u", (SIZE,))}
+    rises: list[p.PlanNode] = [
+        launch("rise", k.Each(SIZE), k.Store("v", I, add(load("v"), c(0.3)))),
+        p.ClearList("others"),
+        launch(
+            "other",
+            k.Each(SIZE),
+            k.Store("u", I, add(load("u"), load("v"))),
+            k.If(k.Compare(">", load("u"), c(4.0)), (k.Append("others"), k.Store("u", I, c(0.0))), rare=True),
+        ),
+    ]
+    made = replace(
+        made,
+        arrays=arrays,
+        step=(*rises, *made.step),
+        lists={**made.lists, "others": p.EventList("others", SIZE, 1)},
+        recorders=(*made.recorders, p.EventRecorder("others", "others")),
+    )
+    how = found_for(made)
+    assert how is not None
+    assert how.steps == min(MOST_AHEAD, lag)
+    seen = []
+    for device in (
+        InterpreterDevice(made),
+        NativeDevice(made),
+        NativeDevice(made, threads=2),
+        NativeDevice(made, threads=3),
+    ):
+        device.setup()
+        device.coefficients()
+        device.trial_start()
+        drained = []
+        for first, count in ((0, 1), (1, 40), (41, 9)):
+            device.run(first, count)
+            drained += [device.drain_events(label) for label in ("spikes", "others")]
+        seen.append([(steps.tolist(), indices.tolist()) for steps, indices in drained])
+    assert any(steps for steps, _ in seen[0])
+    assert seen[0] == seen[1] == seen[2] == seen[3]
 
 
 # --- the compiled programs --------------------------------------------------------------------------------------------

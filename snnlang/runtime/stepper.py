@@ -22,6 +22,8 @@ from snnlang.runtime.progress import Bar, Interruption
 from snnlang.runtime.stream import Sink
 
 CHUNK_SECONDS = 0.2
+#: How many times longer than the chunk before it a chunk may be: the first steps say little about those that follow.
+GROWTH = 32
 CHUNK_BYTES = 64 << 20
 
 
@@ -121,7 +123,7 @@ class Stepper:
         """The next chunk: about 0.2 s, longer when keeping and checking the state costs more than a tenth of it."""
         wanted = max(CHUNK_SECONDS, 10 * around)
         per_step = max(running, 1e-7) / steps
-        self._chunk = max(1, min(int(wanted / per_step), steps * 8))
+        self._chunk = max(1, min(int(wanted / per_step), steps * GROWTH))
 
     def _rate(self, step: int) -> str:
         simulated = step * self.plan.dt / 1000

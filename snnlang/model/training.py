@@ -482,9 +482,10 @@ class TrainingReader:
         if name in ELEMENTWISE:
             values = [self._loss(argument.value, bound) for argument in arguments]
             if len(values) != ELEMENTWISE[name]:
+                wanted = ELEMENTWISE[name]
                 self.collector.error(
                     "E624",
-                    f"{name} takes {ELEMENTWISE[name]} values, not {len(values)}",
+                    f"{name} takes {wanted} value{'' if wanted == 1 else 's'}, not {len(values)}",
                     expr.span,
                     help="count the arguments",
                 )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.runtime import aligned
-from snnlang.runtime.native_products import Native, _density, _ready
+from snnlang.runtime.native_products import Native, _density, _ready, members
 from snnlang.runtime.windows import Convolution, Window
 
 Values = NDArray[Any]
@@ -42,79 +42,29 @@ RARE_PIECE = 64000
 class _Reach(ctypes.Structure):
     """``snn_reach`` of codegen/native/convolution.h."""
 
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("groups", "sources", "targets", "before", "after", "taps")),
-        *((name, ctypes.c_void_p) for name in ("first", "from_", "tap")),
-    ]
+    _fields_ = members("groups sources targets before after taps", "first from_ tap")
 
 
 class _Slide(ctypes.Structure):
     """``snn_slide`` of codegen/native/convolution.h."""
 
-    _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in (
-                "groups",
-                "sources",
-                "targets",
-                "height",
-                "width",
-                "top",
-                "left",
-                "padded_height",
-                "padded_width",
-                "after",
-                "taps",
-            )
-        ),
-        *((name, ctypes.c_void_p) for name in ("pixel", "tap")),
-    ]
+    _fields_ = members(
+        "groups sources targets height width top left padded_height padded_width after taps", "pixel tap"
+    )
 
 
 class _Frame(ctypes.Structure):
     """``snn_frame`` of codegen/native/convolution_runs.h."""
 
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "groups",
-            "sources",
-            "targets",
-            "height",
-            "width",
-            "rows",
-            "columns",
-            "kernel_y",
-            "kernel_x",
-            "stride_y",
-            "stride_x",
-            "top",
-            "left",
-            "apart_y",
-        )
-    ]
+    _fields_ = members(
+        "groups sources targets height width rows columns kernel_y kernel_x stride_y stride_x top left apart_y"
+    )
 
 
 class _Tiles(ctypes.Structure):
     """``snn_tiles`` of codegen/native/convolution_tiles.h."""
 
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "groups",
-            "sources",
-            "targets",
-            "rows",
-            "columns",
-            "height",
-            "width",
-            "kernel_y",
-            "kernel_x",
-            "top",
-            "left",
-        )
-    ]
+    _fields_ = members("groups sources targets rows columns height width kernel_y kernel_x top left")
 
 
 class NativeConvolution(Convolution):
@@ -132,9 +82,7 @@ class NativeConvolution(Convolution):
         self._backward = self._reach(self.outputs, self.inputs, after, before, pairs[:, 0], pairs[:, 1], pairs[:, 2])
         self._slide = self._sliding()
         w = window
-        self._tiles = _Tiles(
-            groups, self.outputs, self.inputs, *w.output[1:], *w.image[1:], *w.kernel, *w.padding
-        )
+        self._tiles = _Tiles(groups, self.outputs, self.inputs, *w.output[1:], *w.image[1:], *w.kernel, *w.padding)
         self._tiled = _tiles_cost(w, w.image, self.inputs, self.outputs) < BLOCK_COST * len(pairs)
         if self._tiled:
             native.expect("tiles")
@@ -146,7 +94,15 @@ class NativeConvolution(Convolution):
         runs = self._sides and w.stride == (1, 1)
         self._run_cost = RUN_COST * len(pairs) * _with_margins(w) if runs else None  # if all channels are active
         self._frame = _Frame(
-            groups, self.inputs, self.outputs, *w.image[1:], *w.output[1:], *w.kernel, *w.stride, *w.padding, w.dilation[0]
+            groups,
+            self.inputs,
+            self.outputs,
+            *w.image[1:],
+            *w.output[1:],
+            *w.kernel,
+            *w.stride,
+            *w.padding,
+            w.dilation[0],
         )
         self._reached = np.full((window.kernel[0] * window.kernel[1], before), -1, np.int32)
         self._reached[pairs[:, 2], pairs[:, 0]] = pairs[:, 1]
@@ -244,7 +200,15 @@ class NativeConvolution(Convolution):
 
         def part(first: int, last: int, number: int) -> None:
             native.call(
-                "snn_tiles_back", tiles, arrived, packed, out, rooms[number], first * step, min(last * step, images), int(add)
+                "snn_tiles_back",
+                tiles,
+                arrived,
+                packed,
+                out,
+                rooms[number],
+                first * step,
+                min(last * step, images),
+                int(add),
             )
 
         native.share(-(-images // step), float(images) * self.each * self.outputs, part)
@@ -305,7 +269,9 @@ class NativeConvolution(Convolution):
             super().gradient(sent, arrived, out)
             return
         active = _density(sent) if min(self.inputs, self.outputs) >= FEWEST else 1.0
-        costs = {way: cost + 2 * cost / len(sent) if way == "tiles" else cost for way, cost in self._slope_costs.items()}
+        costs = {
+            way: cost + 2 * cost / len(sent) if way == "tiles" else cost for way, cost in self._slope_costs.items()
+        }
         if self._run_cost is not None:
             costs["runs"] = self._run_cost * active
         match min(costs, key=lambda way: costs[way]):
@@ -354,7 +320,9 @@ def _tiles_cost(window: Window, over: tuple[int, int, int], inputs: int, outputs
     """Multiplications for each pair of channels that tiles over an image of this size take, with what goes before and after them; infinite
     where they cannot be."""
     fits = all(
-        window.stride[a] == window.dilation[a] == 1 and 2 <= window.kernel[a] <= 7 and window.padding[a] < window.kernel[a]
+        window.stride[a] == window.dilation[a] == 1
+        and 2 <= window.kernel[a] <= 7
+        and window.padding[a] < window.kernel[a]
         for a in (0, 1)
     )
     if not fits or min(inputs, outputs) < FEWEST:
@@ -365,7 +333,10 @@ def _tiles_cost(window: Window, over: tuple[int, int, int], inputs: int, outputs
 
 def _with_margins(window: Window) -> float:
     """How many times more pairs of columns there are where those beyond the image count, too."""
-    places, kernel = (np.arange(n) * step for n, step in zip((window.output[2], window.kernel[1]), (window.stride[1], window.dilation[1])))
+    places, kernel = (
+        np.arange(n) * step
+        for n, step in zip((window.output[2], window.kernel[1]), (window.stride[1], window.dilation[1]))
+    )
     at = np.add.outer(places, kernel) - window.padding[1]
     return window.image[2] * window.kernel[1] / max(1, int(np.count_nonzero((at >= 0) & (at < window.image[2]))))
 

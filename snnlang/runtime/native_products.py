@@ -54,7 +54,16 @@ typedef {real} real;
 #: cycles of populations.
 _PARTS = {
     "rows": ("vectors.h", "places.h", "rows.h"),
-    "images": ("vectors.h", "places.h", "rows.h", "turning.h", "images.h", "convolution.h", "convolution_runs.h", "pools.h"),
+    "images": (
+        "vectors.h",
+        "places.h",
+        "rows.h",
+        "turning.h",
+        "images.h",
+        "convolution.h",
+        "convolution_runs.h",
+        "pools.h",
+    ),
     "rare": ("vectors.h", "places.h", "rows.h", "turning.h", "images.h", "convolution_lists.h"),
     "tiles": ("vectors.h", "turning.h", "images.h", "filtering.h", "convolution_tiles.h"),
     "slopes": ("vectors.h", "turning.h", "images.h", "filtering.h", "convolution_slopes.h"),
@@ -78,30 +87,26 @@ _COUNTS = (
     "snn_tiles_images",
     "snn_tiles_room",
     "snn_slopes_room",
-    *("snn_groups_begins", "snn_groups_words", "snn_groups_of_rows", "snn_groups_of_columns", "snn_groups_room", "snn_groups_vector"),
+    *(
+        "snn_groups_begins",
+        "snn_groups_words",
+        "snn_groups_of_rows",
+        "snn_groups_of_columns",
+        "snn_groups_room",
+        "snn_groups_vector",
+    ),
 )
+
+
+def members(whole: str, pointers: str = "") -> list[tuple[str, Any]]:
+    """Fields of a structure of codegen/native: whole numbers of 64 bits, then pointers, by their names in order."""
+    return [(name, ctypes.c_int64) for name in whole.split()] + [(name, ctypes.c_void_p) for name in pointers.split()]
 
 
 class _Pool(ctypes.Structure):
     """``snn_pool`` of codegen/native/pools.h."""
 
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "height",
-            "width",
-            "rows",
-            "columns",
-            "kernel_y",
-            "kernel_x",
-            "stride_y",
-            "stride_x",
-            "top",
-            "left",
-            "apart_y",
-            "apart_x",
-        )
-    ]
+    _fields_ = members("height width rows columns kernel_y kernel_x stride_y stride_x top left apart_y apart_x")
 
 
 @lru_cache(maxsize=4)
@@ -214,7 +219,12 @@ class NativeDense(Dense):
     def _multiply(self, a: Values, b: Values, out: Values) -> None:
         """Threads share out pieces of rows. Products that a BLAS may compute in a way made for small ones stay whole."""
         pieces = a.shape[0] // PIECE_OF_ROWS
-        if self._native.threads == 1 or pieces < 2 or b.shape[1] < PIECE_OF_ROWS or b.size * PIECE_OF_ROWS < WORTH_PIECES:
+        if (
+            self._native.threads == 1
+            or pieces < 2
+            or b.shape[1] < PIECE_OF_ROWS
+            or b.size * PIECE_OF_ROWS < WORTH_PIECES
+        ):
             np.matmul(a, b, out=out)
             return
 
@@ -226,13 +236,19 @@ class NativeDense(Dense):
 
     def _active(self, sent: Values, *others: Values) -> float:
         """The part of active senders; all, where nothing but a BLAS would multiply."""
-        if self.mask is not None or sent.dtype != self._native.real or sent.shape[0] * self.pre * self.post < WORTH_LISTS:
+        if (
+            self.mask is not None
+            or sent.dtype != self._native.real
+            or sent.shape[0] * self.pre * self.post < WORTH_LISTS
+        ):
             return 1.0
         if self.post < 8 or not all(array.flags.c_contiguous for array in (sent, *others)):
             return 1.0
         return _density(sent)
 
-    def _grouped(self, sent: Values, factor: Values, out: Values, density: float, steps: int, back: bool, add: bool) -> bool:
+    def _grouped(
+        self, sent: Values, factor: Values, out: Values, density: float, steps: int, back: bool, add: bool
+    ) -> bool:
         """Multiply by groups of what was sent, or with ``back`` of its columns. False: another way is faster."""
         groups = self._grouping.worth(sent, self.post, density, density < RARE, back)
         if groups is not None:

@@ -16,6 +16,9 @@ def main() -> None:
     # A short process makes many objects that live to its end, and looking for cycles among them costs a tenth of the
     # time of `snn check`. A long run switches the search on again.
     gc.disable()
+    # The threads of NumPy's BLAS wait for work by spinning, a tenth of a second from the moment they are made: as long as a
+    # small simulation takes, on the cores that its own threads need. After a few milliseconds they may sleep.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "22")  # of two: cycles
     try:
         from snnlang.cli.program import run
 

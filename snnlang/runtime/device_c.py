@@ -201,10 +201,11 @@ class NativeDevice:
         count = self._call.snn_recorded(self._model, number, ctypes.byref(steps), ctypes.byref(values))
         return number, count, steps.value or 0, values.value or 0
 
-    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(steps, indices) of the events recorded since the last call."""
         number, count, steps, values = self._recorded(label)
-        drained = _looking(steps, count, np.dtype(np.int64)).copy(), _looking(values, count, np.dtype(np.int32)).copy()
+        indices = _looking(values, count, np.dtype(np.int32)).astype(np.int64)
+        drained = _looking(steps, count, np.dtype(np.int64)).copy(), indices
         self._call.snn_forget(self._model, number)
         return drained
 

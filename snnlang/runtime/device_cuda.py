@@ -470,12 +470,12 @@ class CudaDevice:
         kept, self._kept[label] = self._kept[label], []
         return kept
 
-    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(steps, indices) of the events recorded since the last call."""
         self._take_events(label)
         # as whole numbers they are in the order of (step, index), in which the device does not append them
         events = np.concatenate([np.empty(0, np.uint64), *(np.sort(values) for values, _ in self._left(label))])
-        return (events >> np.uint64(32)).astype(np.int64), events.astype(np.uint32).astype(np.int32)
+        return (events >> np.uint64(32)).astype(np.int64), events.astype(np.uint32).astype(np.int64)
 
     def drain_values(self, label: str) -> tuple[NDArray[np.int64], Values]:
         """(steps, rows) of the values recorded since the last call: (k,), (k, elements)."""

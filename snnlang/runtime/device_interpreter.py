@@ -97,12 +97,12 @@ class InterpreterDevice:
         """Bytes that the numbers would take in arrays."""
         return sum(8 * len(slot) for slots in self.machine.arrays.values() for slot in slots)
 
-    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(steps, indices) of the events recorded since the last call."""
         record = self.machine.records[label]
         steps, indices = (
             np.array([step for step, _ in record], np.int64),
-            np.array([index for _, index in record], np.int32),
+            np.array([index for _, index in record], np.int64),
         )
         record.clear()
         return steps, indices

@@ -175,11 +175,11 @@ class NumpyDevice:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def drain_events(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(steps, indices) of the events recorded since the last call."""
         record = self.memory.records[label]
         steps = np.repeat(np.array([step for step, _ in record], np.int64), [items.size for _, items in record])
-        indices = np.concatenate([items for _, items in record] or [np.empty(0)]).astype(np.int32)
+        indices = np.concatenate([items for _, items in record] or [np.empty(0)]).astype(np.int64)
         record.clear()
         return steps, indices
 

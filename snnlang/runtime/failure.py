@@ -53,24 +53,20 @@ class Watch:
 
     def problem(self, device: Device) -> Problem | None:
         """The first element that is not finite, variables of the user before what lies between."""
-        for array in self.arrays:
-            values = device.read(array.name)
-            bad = np.isnan(values) if array.name in self._infinite else ~np.isfinite(values)
-            if bad.any():
-                index = int(np.argmax(bad))
-                return Problem(array, index, float(values.reshape(-1)[index]))
-        return None
+        return next((found for array in self.arrays if (found := self._problem_of(array, device)) is not None), None)
 
     def problems(self, device: Device) -> dict[str, Problem]:
         """One element per array that is not finite."""
-        found = {}
-        for array in self.arrays:
-            values = device.read(array.name)
-            bad = np.isnan(values) if array.name in self._infinite else ~np.isfinite(values)
-            if bad.any():
-                index = int(np.argmax(bad))
-                found[array.name] = Problem(array, index, float(values.reshape(-1)[index]))
-        return found
+        found = ((array.name, self._problem_of(array, device)) for array in self.arrays)
+        return {name: problem for name, problem in found if problem is not None}
+
+    def _problem_of(self, array: Array, device: Device) -> Problem | None:
+        values = device.read(array.name)
+        good = ~np.isnan(values) if array.name in self._infinite else np.isfinite(values)
+        if good.all():
+            return None
+        index = int(np.argmin(good))
+        return Problem(array, index, float(values.reshape(-1)[index]))
 
 
 def _assigned_infinity(plan: Plan) -> set[str]:

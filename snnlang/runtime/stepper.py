@@ -142,7 +142,10 @@ class Stepper:
 
     def times(self, steps: NDArray[Any]) -> NDArray[np.float64]:
         """Times in ms of steps."""
-        return (np.asarray(steps, dtype=np.float64) + self.plan.time_offset) * self.plan.dt
+        made = np.array(steps, np.float64)
+        made += self.plan.time_offset
+        made *= self.plan.dt
+        return made
 
     def _drain(self) -> None:
         try:
@@ -151,7 +154,7 @@ class Stepper:
                 if isinstance(recorder, EventRecorder):
                     steps, indices = self.device.drain_events(label)
                     if len(steps):
-                        self._keep(label, f"{label}.indices", np.asarray(indices, dtype=np.int64))
+                        self._keep(label, f"{label}.indices", indices)
                         self._keep(label, f"{label}.times", self.times(steps))
                 else:
                     steps, rows = self.device.drain_values(label)

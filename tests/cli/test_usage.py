@@ -199,6 +199,22 @@ def test_module_and_script_are_the_same() -> None:
     assert done.stdout.strip() == f"snn {__version__}"
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "22"), ("9", "9")])
+def test_threads_of_blas_are_told_to_sleep_before_they_are_made(given: str | None, expected: str) -> None:
+    text = (
+        "import atexit, os, sys\n"
+        "from snnlang.cli import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        "atexit.register(lambda: print(os.environ['OPENBLAS_THREAD_TIMEOUT']))\n"
+        "sys.argv = ['snn', '--version']\n"
+        "main()\n"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"}
+    variables |= {} if given is None else {"OPENBLAS_THREAD_TIMEOUT": given}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, env=variables)
+    assert done.stdout.split()[-1] == expected, done.stderr
+
+
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     """``snn --help | true``: the reader leaves before we write."""
     reading, writing = os.pipe()

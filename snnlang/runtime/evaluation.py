@@ -47,7 +47,7 @@ def evaluate(network: Network, x: Any = None, y: Any = None, which: str | None =
         "samples": len(next(iter(columns.values()))),
         "loss": loss,
         "accuracy": accuracy,
-        "rates": network.learner.rates(data.some(columns)),
+        "rates": network.learner.rates(data.some(columns)[0]),
     }
 
 

@@ -88,6 +88,21 @@ class LossFunction:
 
         return look(self.loss)
 
+    def by_number(self) -> list[tuple[str, Column]]:
+        """Where `mse` compares what a population does with a column of the data as it is: (population, column)."""
+        found: list[tuple[str, Column]] = []
+
+        def look(node: Loss) -> None:
+            if not isinstance(node, Apply):
+                return
+            if node.function == "mse" and isinstance(target := node.operands[1], Column):
+                found.extend((path, target) for path in _populations(node.operands[0]))
+            for operand in node.operands:
+                look(operand)
+
+        look(self.loss)
+        return found
+
     def weight_names(self) -> tuple[tuple[str, str], ...]:
         """Connections whose weights the loss names: (path, variable)."""
         found: dict[tuple[str, str], None] = {}
@@ -422,6 +437,13 @@ class _Evaluation:
 def _holds(node: Loss, function: str) -> bool:
     """Whether a function is called anywhere in a part of the loss."""
     return isinstance(node, Apply) and (node.function == function or any(_holds(operand, function) for operand in node.operands))
+
+
+def _populations(node: Loss) -> list[str]:
+    """The populations that a part of the loss reads."""
+    if isinstance(node, Reading):
+        return [] if node.weights else [node.path]
+    return [path for operand in node.operands for path in _populations(operand)] if isinstance(node, Apply) else []
 
 
 def _summed_to(value: Values, shape: tuple[int, ...]) -> Values:

@@ -153,6 +153,7 @@ class Trainer:
                 "choose a shorter `warmup`, or more epochs",
                 recipe.span,
             )
+        self._look_at_targets()
         self.history: list[Epoch] = []
         self.best: tuple[float, int] | None = None
         self._best: dict[str, Values] | None = None
@@ -274,7 +275,7 @@ class Trainer:
     def sample(self) -> dict[str, Values]:
         """A few samples whose firing rates are told."""
         if self._sample is None:
-            self._sample = self.data.some(self.columns)
+            self._sample = self.data.some(self.columns)[0]
         return self._sample
 
     # --- what a person sees -------------------------------------------------------------------------------------------
@@ -331,6 +332,22 @@ class Trainer:
                 help = "give smaller weights or a higher threshold"
             if message and layer not in self.warnings:
                 self._remark(layer, "W840", message, help)
+
+    def _look_at_targets(self) -> None:
+        """W795 where numbers of classes are taken for values."""
+        sizes = {population.path: population.size for population in self.learner.experiment.network.populations}
+        for path, column in self.learner.loss.by_number():
+            target = self.data.some(self.columns)[1].get(column.name)
+            if target is None or target.ndim != 1 or sizes[path] == 1:
+                continue
+            if np.array_equal(target, np.rint(target)) and target.min() >= 0 and 1 < target.max() < sizes[path]:
+                self._remark(
+                    "targets",
+                    "W795",
+                    f"`mse` pulls every neuron of `{path}` to the number of the class, and `{column.name}` looks like numbers of classes",
+                    f"write `mse(…, one_hot({column.name}))` to pull the neuron of the class to 1 and the others to 0",
+                    column.span,
+                )
 
     def _remark(self, about: str, code: str, message: str, help: str, span: Span | None = None) -> None:
         """Say something once, and keep it for the history."""

@@ -129,11 +129,11 @@ class TrainingData:
         """Batches of every sample as it is, in the order of the data; of what is cropped to learn from, the middle."""
         return self._batches(columns, max(self.training.batch, AT_ONCE), False, self._cut())
 
-    def some(self, columns: Columns) -> dict[str, Values]:
-        """The network's inputs for a few samples, chosen by the seed."""
+    def some(self, columns: Columns) -> tuple[dict[str, Values], dict[str, Values]]:
+        """The network's inputs for a few samples, chosen by the seed, and their columns."""
         few = self._batches(columns, min(LOOKED_AT, len(next(iter(columns.values())))), True, self._cut())
         _, x, y = next(iter(few.epoch(0)))
-        return self.named(x, y)[0]
+        return self.named(x, y)
 
     def _cut(self) -> list[Middle]:
         items = self.augment if isinstance(self.augment, list | tuple) else [self.augment]

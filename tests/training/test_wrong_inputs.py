@@ -160,6 +160,27 @@ def test_a_warm_up_that_never_ends() -> None:
     assert history.epochs[-1].rate < 0.01
 
 
+@pytest.mark.parametrize(
+    ("loss", "labels", "warned"),
+    [
+        ("mse(mean(out.v), label)", Y, True),
+        ("0.5*mse(mean(h.spike) + mean(h.u), label)", Y, True),
+        ("mse(mean(out.v), one_hot(label))", Y, False),
+        ("mse(mean(out.v), label)", Y + 0.5, False),
+        ("mse(mean(out.v), label)", Y - 1.0, False),
+        ("mse(mean(out.v), label)", np.eye(3)[Y], False),
+    ],
+)
+def test_numbers_of_classes_taken_for_values(loss: str, labels: Any, warned: bool) -> None:
+    history = network(text(LINES, loss=loss)).train(X, labels)
+    found = [warning for warning in history.warnings if warning.code == "W795"]
+    assert bool(found) == warned
+    if found:
+        assert "pulls every neuron of `" in found[0].message
+        assert found[0].span is not None
+        assert found[0].span.text == "label"
+
+
 @pytest.mark.parametrize("line", ["augment = images(shift = 20)", "augment = images(crop = 20)"])
 def test_augmentations_too_large_are_located(line: str) -> None:
     source = text(LINES, loss=SCORES, more=line).replace("image[6]", "image[2, 3]")

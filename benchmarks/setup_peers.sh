@@ -34,7 +34,7 @@ mkdir -p "$folder"
 if "$brian2_python" -c "" 2>/dev/null; then
     make_environment brian2 "$brian2_python" "brian2==2.11.0" cython setuptools
 else
-    make_environment brian2 "$python" "brian2==2.9.0" cython setuptools
+    make_environment brian2 "$python" "brian2==2.9.0" "numpy<2" cython setuptools # it takes what NumPy 2 has no more
 fi
 make_environment nest "$python" "nest-simulator==3.10.0"
 make_environment annarchy "$python" "annarchy==5.0.4.1" cython scipy setuptools wheel

@@ -7,7 +7,8 @@ knows already get an underscore. It knows no loop, no memory layout and no threa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,11 +38,19 @@ _POWERS = {2.0: "snn_square", 3.0: "snn_cube", 4.0: "snn_fourth"}
 #: Functions that only :mod:`snnlang.codegen.c_exponentials` writes.
 _SHARING = {"rate": "snn_rate", "falling_rate": "snn_falling_rate"}
 
+_WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
 
 def safe(name: str) -> str:
     """A name of the plan as a C identifier. It never holds two underscores in a row: names of the printer's own do."""
     made = identifier(name)
     return made + "_" if made in RESERVED or made.startswith("snn_") else made
+
+
+def words(text: str) -> set[str]:
+    """The words of a text but those of its comments."""
+    return set(_WORD.findall(_COMMENT.sub("", text)))
 
 
 def real_literal(value: float, precision: Precision) -> str:
@@ -71,6 +80,18 @@ class Scope:
     names: dict[str, str] = field(default_factory=dict)
     strict: bool = False  # every rounding as the plan has it
     wide: set[str] = field(default_factory=lambda: {"i", "pre", "post", "synapse", "shared"})
+
+    def name_locals(self, kernel: k.Kernel, taken: Set[str]) -> None:
+        """Names for what a kernel binds: none hides one of ``taken`` or another."""
+        hidden = set(taken)
+        for statement in k.walk_statements(kernel.body):
+            if isinstance(statement, k.Let) and statement.name not in self.names:
+                wanted = safe(statement.name)
+                name, number = wanted, 2
+                while name in hidden:
+                    name, number = f"{wanted}_{number}", number + 1
+                hidden.add(name)
+                self.names[statement.name] = name
 
     # --- expressions --------------------------------------------------------------------------------------------------
 

@@ -305,3 +305,14 @@ def walk_statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
         if isinstance(statement, If):
             yield from walk_statements(statement.body)
             yield from walk_statements(statement.otherwise)
+
+
+def names_read(body: tuple[Statement, ...]) -> set[str]:
+    """The names that statements read."""
+    return {
+        part.name
+        for statement in walk_statements(body)
+        for expr in statement_expressions(statement)
+        for part in walk(expr)
+        if isinstance(part, Local)
+    }

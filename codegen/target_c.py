@@ -17,7 +17,7 @@ from snnlang.codegen import plan as p
 from snnlang.codegen.c_ahead import Ahead, ahead
 from snnlang.codegen.c_exponentials import share_exponentials
 from snnlang.codegen.c_fusion import fuse
-from snnlang.codegen.c_kernel import KernelPrinter
+from snnlang.codegen.c_kernel import print_kernel
 from snnlang.codegen.c_layout import Layout, lay_out, loaded
 from snnlang.codegen.c_sharing import Sharing, appended, share_out, walk_nodes
 from snnlang.codegen.c_tiling import Tiles, tiling, tiling_text
@@ -228,9 +228,8 @@ class _Printer:
         key = (kernel.name, kernel.body, kernel.domain, ranged)
         if key not in self.functions:
             name = self.layout.unique(kernel.name)
-            printed = KernelPrinter(self.layout, kernel, name, lifts, self.sharing.inserts, ranged).function()
-            self.functions[key] = printed.name
-            self.texts.append(printed.text)
+            self.texts.append(print_kernel(self.layout, kernel, name, lifts, self.sharing.inserts, ranged))
+            self.functions[key] = name
         return self.functions[key]
 
     def _phase(self, name: str, nodes: tuple[p.PlanNode, ...], lifts: bool) -> str:

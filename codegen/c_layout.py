@@ -114,6 +114,11 @@ class Layout:
             return self.size(c.shared_size, f"{c.name}_shared")
         return self.synapses(c)
 
+    def total(self, array: p.Array) -> str:
+        """The number of elements of all slots of an array, as C text."""
+        length = self.length(array)
+        return length if array.depth == 1 else f"{self.member(f'{array.name}_depth', array.depth)}*{length}"
+
     def synapses(self, c: p.Connectivity) -> str:
         """The number of synapses of a connectivity, as C text."""
         name = self.connectivities[c.name]

@@ -111,21 +111,13 @@ def _serial_lists(plan: p.Plan) -> set[str]:
         before = len(serial)
         for node in plan.step:
             alone = any(touch.manner == "first" for touch in _touches(plan, node, serial))
-            for inner in walk_nodes((node,)):
+            for inner in p.walk_nodes((node,)):
                 if isinstance(inner, p.Schedule):
                     serial.add(inner.list)
                 if isinstance(inner, p.Launch) and alone:
                     serial |= set(appended(inner.kernel))
         if len(serial) == before:
             return serial
-
-
-def walk_nodes(nodes: tuple[p.PlanNode, ...]) -> Iterator[p.PlanNode]:
-    """All nodes, nested ones after their parent."""
-    for node in nodes:
-        yield node
-        if isinstance(node, (p.Every, p.AtStep, p.Settle)):
-            yield from walk_nodes(node.body)
 
 
 def appended(kernel: k.Kernel) -> tuple[str, ...]:
@@ -158,7 +150,7 @@ def _inserted(plan: p.Plan) -> Iterator[str]:
                     yield from visit(body)
                     yield from visit(body)
 
-    for section in (plan.setup, plan.coefficients, plan.trial_start, plan.step, plan.trial_end):
+    for section in plan.sections:
         yield from visit(section)
 
 

@@ -234,7 +234,7 @@ class TilingText:
         """Lines that decide whether blocks pay, and make their tables."""
         steps, _, limit = self.limits
         bytes_ = [
-            f"        + {self._total(name)}*(int64_t)sizeof(*m->{self.layout.arrays[name]})"
+            f"        + {self.layout.total(self.plan.arrays[name])}*(int64_t)sizeof(*m->{self.layout.arrays[name]})"
             for strand in self.tiling.strands
             for name in (*strand.written, *strand.read)
         ]
@@ -247,11 +247,6 @@ class TilingText:
                 f"    if (m->{self.tiled} && (m->{name} = snn_order(&m->records[{number}])) == NULL) return 0;"
             )
         return lines
-
-    def _total(self, name: str) -> str:
-        array = self.plan.arrays[name]
-        length = self.layout.length(array)
-        return length if array.depth == 1 else f"{self.layout.member(f'{name}_depth', array.depth)}*{length}"
 
     def chunk(self, pad: str) -> list[str]:
         """Lines at the start of an ordinary step: a chunk of them instead, where it can be."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
-from snnlang.codegen.c_sharing import appended, walk_nodes
+from snnlang.codegen.c_sharing import appended
 
 #: What a stage does: a node of the plan, or what a recorder sees.
 Work = p.PlanNode | p.EventRecorder | p.ValueRecorder
@@ -177,11 +177,11 @@ def _early(plan: p.Plan) -> frozenset[str]:
     """Lists that the step empties once, at its top level, before it reads or fills this step's slot."""
     found: list[str] = []
     for name in plan.lists:
-        clears = [node for node in walk_nodes(plan.step) if isinstance(node, p.ClearList) and node.list == name]
+        clears = [node for node in p.walk_nodes(plan.step) if isinstance(node, p.ClearList) and node.list == name]
         if len(clears) != 1 or not any(node is clears[0] for node in plan.step):
             continue
         before = plan.step[: next(n for n, node in enumerate(plan.step) if node is clears[0])]
-        if not any(name in _now(plan, node) for node in walk_nodes(before)):
+        if not any(name in _now(plan, node) for node in p.walk_nodes(before)):
             found.append(name)
     return frozenset(found)
 
@@ -208,7 +208,7 @@ def _late(plan: p.Plan) -> frozenset[str]:
     """Queues that the step empties once, at its top level, after everything that fills or reads them."""
     found: list[str] = []
     for name in plan.queues:
-        uses = [node for node in walk_nodes(plan.step) if _queue(node) == name]
+        uses = [node for node in p.walk_nodes(plan.step) if _queue(node) == name]
         last = uses[-1] if uses else None
         if isinstance(last, p.ClearQueue) and sum(isinstance(node, p.ClearQueue) for node in uses) == 1:
             if any(node is last for node in plan.step):
@@ -250,7 +250,7 @@ def _inserted(plan: p.Plan) -> Iterator[str]:
                     yield from visit(body)
                     yield from visit(body)
 
-    for section in (plan.setup, plan.coefficients, plan.trial_start, plan.step, plan.trial_end):
+    for section in plan.sections:
         yield from visit(section)
 
 

@@ -6,6 +6,7 @@ are data of its arrays, connectivities and streams; the texts of kernels do not 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -315,3 +316,16 @@ class Plan:
     late: dict[str, tuple[str, int]] = field(default_factory=dict)
     trained_delays: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     written: tuple[WrittenAdjoint, ...] = ()
+
+    @property
+    def sections(self) -> tuple[tuple[PlanNode, ...], ...]:
+        """The nodes of every section, in the order in which sections first run."""
+        return self.setup, self.coefficients, self.trial_start, self.step, self.trial_end
+
+
+def walk_nodes(nodes: tuple[PlanNode, ...]) -> Iterator[PlanNode]:
+    """All nodes, nested ones after their parent."""
+    for node in nodes:
+        yield node
+        if isinstance(node, (Every, AtStep, Settle)):
+            yield from walk_nodes(node.body)

@@ -18,7 +18,6 @@ from importlib.resources import files
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.c_layout import loaded
-from snnlang.codegen.c_sharing import walk_nodes
 from snnlang.codegen.cuda_code import CudaCode, CudaKernel, CudaMember
 from snnlang.codegen.cuda_kernel import TaskPrinter, guard_text
 from snnlang.codegen.cuda_layout import STRUCTS, lay_out
@@ -134,7 +133,7 @@ class _Printer:
     def _constant(self, nodes: tuple[p.PlanNode, ...]) -> frozenset[str]:
         """Arrays that no node of a section writes."""
         written: set[str] = set()
-        for node in walk_nodes(nodes):
+        for node in p.walk_nodes(nodes):
             match node:
                 case p.Launch(kernel=kernel):
                     written |= {name for name, writes in loaded(kernel).items() if writes}

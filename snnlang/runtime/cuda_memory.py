@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
-from snnlang.codegen.c_sharing import walk_nodes
 from snnlang.codegen.cuda_code import CudaCode, CudaMember
 from snnlang.codegen.cuda_layout import STRUCTS
 from snnlang.runtime.cuda_backend import Backend
@@ -296,8 +295,8 @@ def views(plan: p.Plan) -> dict[str, set[str]]:
     """Which views of a connectivity kernels need: columns by post neuron, the pre neuron of every synapse."""
     columns: set[str] = set()
     pre: set[str] = set()
-    for section in (plan.setup, plan.coefficients, plan.trial_start, plan.step, plan.trial_end):
-        for node in walk_nodes(section):
+    for section in plan.sections:
+        for node in p.walk_nodes(section):
             match node:
                 case p.Launch(kernel=k.Kernel(domain=k.Fan(connectivity=name, side="post"))):
                     columns.add(name)

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.codegen.c_layout import loaded
-from snnlang.codegen.c_sharing import walk_nodes
 from snnlang.codegen.cuda_layout import STRUCTS
-from snnlang.codegen.plan import EventRecorder, Fill, Launch, Plan, Reduce, SynapseReduce, ValueRecorder
+from snnlang.codegen.plan import EventRecorder, Fill, Launch, Plan, Reduce, SynapseReduce, ValueRecorder, walk_nodes
 from snnlang.diagnostics import SnnError, error
 from snnlang.runtime.cuda_memory import CLOCK_WORDS, LOST, MOST_BLOCKS, STEP, STOP, Memory, record_rows
 from snnlang.runtime.target_limits import LAST_STEP, too_long

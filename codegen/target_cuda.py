@@ -19,9 +19,9 @@ from snnlang.codegen import kernel as k
 from snnlang.codegen import plan as p
 from snnlang.codegen.c_layout import loaded
 from snnlang.codegen.cuda_code import CudaCode, CudaKernel, CudaMember
-from snnlang.codegen.cuda_kernel import TaskPrinter, guard_text
 from snnlang.codegen.cuda_layout import STRUCTS, lay_out
 from snnlang.codegen.cuda_stages import Settling, Stage, Task, cut, size_of
+from snnlang.codegen.cuda_task import TaskPrinter, guard_text
 from snnlang.codegen.verify import InternalError
 
 #: The headers that every model carries, in this order.

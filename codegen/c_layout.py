@@ -17,7 +17,7 @@ from snnlang.codegen.clike import RESERVED, safe
 
 SMALL_INDEX = 65536
 
-#: Members that every model has beside those of its plan (the struct of :mod:`snnlang.codegen.target_c`).
+#: Members that every model has beside those of its plan (the struct of :mod:`snnlang.codegen.c_memory`).
 MEMBERS = frozenset({"barrier", "initial", "lost", "ranked", "records", "room", "threads"})
 
 

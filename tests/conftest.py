@@ -7,10 +7,15 @@ from __future__ import annotations
 import getpass
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
 from hypothesis import settings
+
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:  # rooms share helpers as ``tests.…``, however pytest is started
+    sys.path.insert(0, ROOT)
 
 os.environ.setdefault("SNN_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"snnlang-tests-{getpass.getuser()}"))
 

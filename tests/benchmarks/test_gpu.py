@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from snnlang.runtime import cuda_shim
+from tests.targets import needs_shim
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-needs_shim = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
 
 
 def gpu(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from snnlang.runtime.compiler import find
+from tests.targets import needs_compiler
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -19,7 +17,7 @@ def training(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_a_small_run_without_peers(tmp_path: Path) -> None:
     out = tmp_path / "training"
     rows = "mlp5,rec28"

@@ -10,8 +10,7 @@ import pytest
 
 from snnlang.runtime import cuda_choice, cuda_shim
 from tests.cli.conftest import Snn
-
-needs_shim = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
+from tests.targets import needs_shim
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import pytest
 
 from snnlang.runtime import compiler
 from tests.cli.conftest import Snn
-
-needed = pytest.mark.skipif(compiler.find() is None, reason="no C compiler")
+from tests.targets import needs_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +20,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "_loaded", {})
 
 
-@needed
+@needs_compiler
 def test_auto_is_c(snn: Snn, good: Path) -> None:
     done = snn("run", str(good), "--json")
     assert done.code == 0
@@ -54,7 +53,7 @@ def test_a_broken_compiler(snn: Snn, good: Path, tmp_path: Path, monkeypatch: py
     assert done.err.count("warning[W733]") == 1
 
 
-@needed
+@needs_compiler
 def test_a_compiler_error_is_our_mistake(snn: Snn, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "cc"
     real = compiler.require().name
@@ -72,7 +71,7 @@ def test_a_compiler_error_is_our_mistake(snn: Snn, good: Path, tmp_path: Path, m
     assert len(list(tmp_path.glob("snnlang-refused-*/model.c"))) == 2
 
 
-@needed
+@needs_compiler
 def test_threads_and_rounding(snn: Snn, good: Path) -> None:
     counts = []
     for options in ((), ("--threads", "2"), ("--math", "strict"), ("--set", "threads=2"), ("--precision", "float32")):
@@ -84,7 +83,7 @@ def test_threads_and_rounding(snn: Snn, good: Path) -> None:
     assert snn("run", str(good), "--math", "wild").code == 2
 
 
-@needed
+@needs_compiler
 def test_threads_and_rounding_in_the_text(snn: Snn, good: Path, tmp_path: Path) -> None:
     text = good.read_text().replace(
         "    dt = 0.1 ms\n", '    dt = 0.1 ms\n    threads = 2\n    math = "strict"\n    target = "c"\n', 1
@@ -97,7 +96,7 @@ def test_threads_and_rounding_in_the_text(snn: Snn, good: Path, tmp_path: Path) 
     assert "error[E603]" in snn("check", str(good)).err + snn("check", str(good)).out
 
 
-@needed
+@needs_compiler
 def test_explain_says_what_this_machine_does(snn: Snn, good: Path) -> None:
     fresh = snn("explain", str(good)).out
     assert "target c (target auto: there is a C compiler), compiled when it first runs" in fresh
@@ -113,7 +112,7 @@ def test_explain_without_a_compiler(snn: Snn, good: Path, monkeypatch: pytest.Mo
     assert "target c cannot run here" in snn("explain", str(good), "--target", "c").out
 
 
-@needed
+@needs_compiler
 def test_the_cache_is_listed_and_cleared(snn: Snn, good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     assert snn("cache", "path").out.strip() == str(folder)

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnlang.runtime.cuda_shim import compiler
 from tests.cuda.test_training import agree, down
+from tests.targets import needs_shim
 from tests.training import test_adjoint_blocks as written
 from tests.training import test_spike_bp as spike_bp
 from tests.training import test_tssl_bp as tssl_bp
 from tests.training.networks import images, network, text
 
 nvcc = shutil.which("nvcc")
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 
 @pytest.fixture(autouse=True, params=["one kernel for a cycle", "launches"])

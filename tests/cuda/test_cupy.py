@@ -20,9 +20,9 @@ import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import cuda_cupy
 from snnlang.runtime.cuda_cupy import CupyBackend
-from snnlang.runtime.cuda_shim import compiler
+from tests.targets import needs_shim
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 FAKE = Path(__file__).parent / "fake"
 TEXT = r"""

@@ -15,14 +15,15 @@ from snnlang.codegen.simplify import simplify
 from snnlang.codegen.target_cuda import emit
 from snnlang.codegen.verify import InternalError, verify
 from snnlang.diagnostics import SnnError
-from snnlang.runtime import cuda_memory, cuda_shim, device_cuda
+from snnlang.runtime import cuda_memory, device_cuda
 from snnlang.runtime.cuda_shim import ShimBackend
 from snnlang.runtime.device_cuda import CudaDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
 from snnlang.runtime.target_limits import LAST_STEP
 from tests.codegen.plans import PLANS, POST, PRE, SINGLE, STEP, SYNAPSE, I, add, c, cuba, launch, load, mul, n, op, plan
+from tests.targets import needs_shim
 
-pytestmark = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 Way = Literal["resident", "graph"]
 

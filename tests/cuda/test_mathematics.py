@@ -21,13 +21,13 @@ from scipy import special
 import snnlang.codegen
 from snnlang.codegen import interpret, random
 from snnlang.codegen.functions import FUNCTIONS
-from snnlang.runtime.cuda_shim import ShimBackend, ShimModule, compiler
+from snnlang.runtime.cuda_shim import ShimBackend, ShimModule
+from tests.targets import needs_shim
 
 Array = NDArray[Any]
 FOLDER = Path(snnlang.codegen.__file__).parent
 HEADERS = ("cuda/mathematics.cuh", "cuda/random.cuh", "native/quantiles.h")
 NVCC = shutil.which("nvcc")
-needs_shim = pytest.mark.skipif(compiler() is None, reason="needs Linux and a C++ compiler")
 
 EXACT = {"sign", "heaviside", "relu", "min", "max", "clip", "abs", "floor", "ceil", "round", "mod", "sqrt"}
 MORE = ("inverse_exprel", "square", "cube", "fourth", "pow")

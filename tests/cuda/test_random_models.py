@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import snnlang
 from snnlang.diagnostics import SnnError
-from snnlang.runtime import cuda_shim
 from tests.semantics.random_programs import events, pictures, programs
 from tests.semantics.test_random_models import SAMPLES, cases
+from tests.targets import needs_shim
 
-pytestmark = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 ORDERS = st.integers(0, 9)
 

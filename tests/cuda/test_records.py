@@ -12,14 +12,15 @@ from snnlang.codegen import plan as p
 from snnlang.codegen.cuda_code import CudaCode
 from snnlang.codegen.simplify import simplify
 from snnlang.diagnostics import SnnError
-from snnlang.runtime import cuda_estimate, cuda_memory, cuda_shim
+from snnlang.runtime import cuda_estimate, cuda_memory
 from snnlang.runtime.cuda_shim import ShimBackend, ShimModule
 from snnlang.runtime.device_cuda import CudaDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
 from tests.codegen.plans import PLANS, cuba
 from tests.cuda.test_device import Way, assert_equal, lowered, start
+from tests.targets import needs_shim
 
-pytestmark = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 
 class Late:

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.cuda_shim import ShimBackend, ShimModule, compiler
+from snnlang.runtime.cuda_shim import ShimBackend, ShimModule
+from tests.targets import needs_shim
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 TEXT = r"""
 struct snn_model { double *x; long long n; double *total; unsigned int *count; int *list; };

@@ -39,12 +39,12 @@ from snnlang.runtime.standalone_cuda import export, standalone
 from tests.codegen.plans import PLANS, SINGLE
 from tests.codegen.test_standalone_c import DELAYED, SHOWN, assert_same, expected, ran
 from tests.cuda.test_device import lowered, scheduled, settling, synapse_sums
+from tests.targets import needs_shim
 
 ROOT = Path(snnlang.__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 HERE = Path(__file__).parent
 nvcc = shutil.which("nvcc")
-needs_shim = pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler, or not Linux")
 needs_nvcc = pytest.mark.skipif(nvcc is None, reason="no nvcc")
 
 Files = dict[str, str | bytes]

@@ -21,10 +21,10 @@ from snnlang.codegen.passes_cuda import head, products_text
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import compiler as c_compiler
 from snnlang.runtime import cuda_choice, optimizers, products, products_cuda, windows
-from snnlang.runtime.cuda_shim import compiler
 from snnlang.runtime.learning_cuda import DeviceArrays, ShimArrays, opened
 from tests.cuda import nvrtc
 from tests.cuda.test_cupy import machine as machine  # a fixture
+from tests.targets import needs_shim
 from tests.training.networks import NEURONS, images, network, text
 from tests.training.synapses import MODELS as SYNAPTIC
 from tests.training.synapses import SYNAPSES, through
@@ -37,7 +37,7 @@ from tests.training.test_still_cells import TWO as STILL
 from tests.training.test_synapse_autograd import CURRENTS, LOOP
 from tests.training.test_trained_delays import RING, STEPS
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler, or not Linux")
+pytestmark = needs_shim
 
 HOST: Any = "c" if c_compiler.find() is not None else "numpy"
 nvcc = shutil.which("nvcc")

@@ -24,11 +24,10 @@ from snnlang.runtime.cuda_shim import ShimBackend, compiler
 from snnlang.runtime.cuda_wiring import DeviceRows, Wirer, build, estimate, made_by_device
 from snnlang.runtime.device_cuda import CudaDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
+from tests.targets import needs_shim
 
 from ..codegen.plans import PLANS
 from ..codegen.wirings import KEY, connectivities, connectivity, every_condition, fixed_cases, windows
-
-needs_shim = pytest.mark.skipif(compiler() is None, reason="needs Linux and a C++ compiler")
 
 
 class Counting(ShimBackend):

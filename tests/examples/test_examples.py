@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import snnlang
 from snnlang.compile import check_path
 from snnlang.data.load import load
-from snnlang.runtime.compiler import find
+from tests.targets import needs_compiler
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.snn"))
 
@@ -170,7 +170,7 @@ def test_tour_checks_and_its_network_runs() -> None:
     assert math.isfinite(float(recording["E.v"].sum()))
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_train_digits() -> None:
     """97 % of the test images: 96.9, 97.5 and 97.5 % with the seeds 0, 1 and 2."""
     net = snnlang.load(EXAMPLES[0].parent / "train_digits.snn").network(target="c", seed=1)
@@ -180,7 +180,7 @@ def test_train_digits() -> None:
     assert all(0.1 < epoch.rates["hidden"] < 0.7 for epoch in history.epochs)
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_train_digits_conv() -> None:
     """Most of the test images after six epochs, and a simulation of it, its normalisation folded, that fires alike."""
     model = snnlang.load(EXAMPLES[0].parent / "train_digits_conv.snn")
@@ -194,7 +194,7 @@ def test_train_digits_conv() -> None:
         assert len(recording.spikes(layer)[0]) / (359 * 4 * size) == pytest.approx(rates[layer], rel=0.1)
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 @pytest.mark.parametrize(
     ("name", "epochs", "least", "rates"), [("digits_tssl_bp", 15, 0.93, (0.2, 0.45)), ("digits_spike_bp", 6, 0.88, (0.1, 0.3))]
 )
@@ -207,7 +207,7 @@ def test_written_backward_passes(name: str, epochs: int, least: float, rates: tu
     assert rates[0] < history.epochs[-1].rates["hidden"] < rates[1]
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_trainable_time_constants() -> None:
     """Time constants of their own find what equal ones miss, and spread from where they began."""
     model = snnlang.load(EXAMPLES[0].parent / "trainable_time_constants.snn")

@@ -13,6 +13,7 @@ import snnlang
 from snnlang import cache
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import compiler
+from tests.targets import needs_compiler
 
 MODEL = """
 neuron Cell:
@@ -31,7 +32,6 @@ simulate Net:
     record cell.spikes, cell.v
 """
 TEXT = "double half(double x) { return x/2; }\n"
-needed = pytest.mark.skipif(compiler.find() is None, reason="no C compiler")
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def test_zig_started_by_python_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     assert (found.family, found.command) == ("zig", (sys.executable, "-m", "ziglang", "cc"))
 
 
-@needed
+@needs_compiler
 def test_a_model_is_compiled_in_two_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop over time with all effort, the rest with less, both at once, then joined."""
     real, log = compiler.require().name, tmp_path / "log"
@@ -165,7 +165,7 @@ def test_a_program_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Mo
     assert codes(problem) == ["E734"]
 
 
-@needed
+@needs_compiler
 def test_a_flag_of_the_user_that_the_compiler_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SNN_CFLAGS", "-DNOTHING --bogus")
     for _ in range(2):  # nothing is kept that would let it pass the second time
@@ -177,7 +177,7 @@ def test_a_flag_of_the_user_that_the_compiler_does_not_know(monkeypatch: pytest.
     assert run("c").made.target == "c"
 
 
-@needed
+@needs_compiler
 def test_our_mistake_keeps_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SnnError) as problem:
@@ -191,7 +191,7 @@ def test_our_mistake_keeps_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert libraries() == []
 
 
-@needed
+@needs_compiler
 @pytest.mark.parametrize("declared", ["", "double nowhere(double x);\n"])
 def test_a_function_that_is_nowhere_is_our_mistake(
     declared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -203,7 +203,7 @@ def test_a_function_that_is_nowhere_is_our_mistake(
     assert "nowhere" in str(problem.value)
 
 
-@needed
+@needs_compiler
 def test_flags_that_a_compiler_refuses_are_left_out_and_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +226,7 @@ def test_flags_that_a_compiler_refuses_are_left_out_and_remembered(
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
-@needed
+@needs_compiler
 def test_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = run("c")
     monkeypatch.setattr(compiler, "_loaded", {})
@@ -236,7 +236,7 @@ def test_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(libraries()) == 1
 
 
-@needed
+@needs_compiler
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "no sum"])
 def test_a_damaged_library_is_built_again(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler.library(TEXT)
@@ -257,7 +257,7 @@ def test_a_damaged_library_is_built_again(damage: str, monkeypatch: pytest.Monke
     assert compiler.is_cached(TEXT)
 
 
-@needed
+@needs_compiler
 def test_without_a_cache_it_is_built_in_a_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -269,14 +269,14 @@ def test_without_a_cache_it_is_built_in_a_temporary_folder(tmp_path: Path, monke
     assert list(temporary.iterdir()) == []
 
 
-@needed
+@needs_compiler
 def test_without_a_temporary_folder_it_is_built_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     assert run("c").made.target == "c"
     assert all(entry.path.is_file() for entry in cache.entries())
 
 
-@needed
+@needs_compiler
 def test_nowhere_to_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SNN_CACHE_DIR", str(tmp_path / "file"))
@@ -286,7 +286,7 @@ def test_nowhere_to_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert codes(problem) == ["E736"]
 
 
-@needed
+@needs_compiler
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = script(tmp_path, "gcc", "echo 'as: final close failed: No space left on device' >&2; exit 1")
     monkeypatch.setenv("SNN_CC", full)
@@ -296,7 +296,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no space left" in str(problem.value)
 
 
-@needed
+@needs_compiler
 def test_two_processes_at_once(tmp_path: Path) -> None:
     program = f"import snnlang; print(len(snnlang.load({MODEL!r}).run(target='c', progress=False)['cell.spikes']))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

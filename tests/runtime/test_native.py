@@ -15,11 +15,11 @@ from snnlang.compile import compile_experiment, load_program
 from snnlang.diagnostics import Diagnostic, SnnError, Source
 from snnlang.model.elaborate import Overrides
 from snnlang.runtime import threads
-from snnlang.runtime.compiler import find
 from snnlang.runtime.device_c import LAST_STEP, NativeDevice
 from snnlang.runtime.device_numpy import NumpyDevice
+from tests.targets import needs_compiler
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+pytestmark = needs_compiler
 
 TEXT = """
 from stdlib.neurons import CubaLIF

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import correlate2d
 
 import snnlang
-from snnlang.runtime.compiler import find
+from tests.targets import C
 
 Array = NDArray[np.float64]
 CELLS = """
@@ -56,8 +56,7 @@ def literal(array: Any) -> str:
     return repr(float(array)) if np.ndim(array) == 0 else "[" + ", ".join(literal(item) for item in array) + "]"
 
 
-COMPILED = pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))
-TARGETS = pytest.mark.parametrize("target", ["numpy", "interpreter", COMPILED])
+TARGETS = pytest.mark.parametrize("target", ["numpy", "interpreter", C])
 
 
 @TARGETS

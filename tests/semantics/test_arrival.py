@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnlang.runtime.recording import Recording
-from tests.semantics.conftest import Run
+from tests.targets import Run
 
 LEAK = """
 neuron Leaky:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import snnlang
-from tests.semantics.conftest import Run
+from tests.targets import Run
 
 COUNTER = """
 neuron Model:

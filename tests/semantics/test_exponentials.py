@@ -16,7 +16,7 @@ from snnlang.codegen.target_c import Mathematics, emit
 from snnlang.compile import load_program, prepare
 from snnlang.diagnostics import Source
 from snnlang.model.elaborate import Overrides
-from tests.semantics.conftest import needs_compiler
+from tests.targets import needs_compiler
 
 #: Five rates of slopes that are whole multiples of 1/40, of both signs, and one of another slope.
 RATES = """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import snnlang
 from snnlang.diagnostics import render
-from tests.semantics.conftest import Run
+from tests.targets import Run
 
 TAU = 20.0
 AT = np.array([1.0, 2.0, 4.0])  # when the sources spike, in ms

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from .conftest import Run
+from tests.targets import Run
 
 PASS = "neuron P:\n    input x = 7\n    state u = 0\n    u[n] = x[n]\n    output u\n"
 SOURCE = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from tests.semantics.conftest import Run
+from tests.targets import Run
 
 MODELS = """
 neuron Held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.semantics.conftest import Run
+from tests.targets import Run
 
 
 def alone(model: str, record: str, steps: int = 12, size: int = 1, arguments: str = "", extra: str = "") -> str:

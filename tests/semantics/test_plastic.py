@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.semantics.conftest import Run
+from tests.targets import Run
 
 GIVEN = """
 neuron Given:

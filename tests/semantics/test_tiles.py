@@ -22,7 +22,7 @@ from snnlang.diagnostics import Source
 from snnlang.model.elaborate import Overrides
 from snnlang.runtime.device_c import NativeDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
-from tests.semantics.conftest import needs_compiler
+from tests.targets import needs_compiler
 
 pytestmark = needs_compiler
 

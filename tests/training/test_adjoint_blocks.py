@@ -10,14 +10,13 @@ import pytest
 from snnlang.compile import check_text, load_program
 from snnlang.diagnostics import SnnError, Source
 from snnlang.model.elaborate import Overrides
-from snnlang.runtime.compiler import find
 from snnlang.runtime.network import Network
 from snnlang.runtime.training_text import explain_training, pass_text
+from tests.targets import TARGETS, needs_compiler
 
 from .networks import NEURONS, images, network, text
 
 Target = Literal["c", "numpy"]
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 
 MLP = """
 population h[9]: Unit
@@ -87,7 +86,7 @@ def test_the_number_of_the_neuron(target: Target) -> None:
     assert np.allclose(found["image->h.x.w"], [[2, 4, 6, 8]])
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_threads_change_no_bit() -> None:
     source = text(RECURRENT.replace("h[9]", "h[200]"), neurons=WRITTEN, steps=30)
     program = load_program(Source("t.snn", source))

@@ -18,6 +18,7 @@ from snnlang.runtime import agreement_training, cuda_shim
 from snnlang.runtime.blas import can_be_told
 from snnlang.runtime.compiler import find
 from snnlang.runtime.learner import Learner
+from tests.targets import needs_compiler
 
 from .networks import NEURONS
 
@@ -58,7 +59,7 @@ def test_targets_of_this_machine_agree(text: str, monkeypatch: pytest.MonkeyPatc
     assert {"loss", "gradient of h.beta", "h.beta", "gradient of image->h.x.w", "image->h.x.bias"} <= named
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     true = Learner.learn
 

@@ -12,18 +12,16 @@ import pytest
 import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.model.network import BatchNorm
-from snnlang.runtime import cuda_shim
 from snnlang.runtime.batch_norm import Normaliser, Stage
 from snnlang.runtime.batch_norm_work import ArrayWork, work_of
 from snnlang.runtime.compiler import find
 from snnlang.runtime.learning_arrays import HostArrays
+from tests.targets import CUDA, C, needs_compiler
 
 from .networks import NEURONS, images, network, text
 from .test_torch import SMOOTH
 
-COMPILED = pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))
-SHIM = pytest.param("cuda", marks=pytest.mark.skipif(cuda_shim.compiler() is None, reason="no C++ compiler"))
-TARGETS = ["numpy", COMPILED, SHIM]
+TARGETS = ["numpy", C, CUDA]
 TWO = (
     "image -> dense(12), w = uniform(-0.5, 1) -> batch_norm({0}) -> h: Unit"
     " -> dense(3), w = uniform(-0.5, 1) -> batch_norm({0}) -> out: Readout"
@@ -299,7 +297,7 @@ def test_segments_threads_and_targets_agree(lines: str) -> None:
                 np.testing.assert_allclose(other.weights[name], value, rtol=1e-12, atol=1e-14, err_msg=name)
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_any_number_of_threads() -> None:
     x, y = np.random.default_rng(4).uniform(0, 1, (9, 7, 2, 5, 5)), np.random.default_rng(2).normal(size=(9, 3))
     found = [
@@ -338,7 +336,7 @@ def test_statistics_over_time(scale: float, target: str) -> None:
     np.testing.assert_allclose(values["variance"], 0.9 + 0.1 * given.var((0, 1, 3), ddof=1), rtol=1e-12)
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 40, 3, 25), (5, 7, 33, 1), (3, 1, 2, 4), (2, 300, 9, 64), (4, 0, 2, 3)])
 def test_compiled_work(shape: tuple[int, ...], real: Any) -> None:
@@ -541,7 +539,7 @@ def test_simulations_fold_it(kind: str, rule: str, target: Any, tmp_path: Path) 
         assert not found.warnings
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 def test_exported_programs_fold_it(tmp_path: Path) -> None:
     """The C that is written out fires where the simulation does."""
     from snnlang.compile import emit, load_program

@@ -9,11 +9,11 @@ import pytest
 
 import snnlang
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.compiler import find
+from tests.targets import C
 
 from .networks import network, text
 
-TARGETS = ["interpreter", "numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
+TARGETS = ["interpreter", "numpy", C]
 #: Options as written, and as numbers: kernel, stride, padding, dilation, groups.
 CASES = {
     "kernel = 3": (3, 1, 0, 1, 1),

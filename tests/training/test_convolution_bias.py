@@ -14,14 +14,13 @@ import snnlang
 from snnlang.codegen.patterns import window
 from snnlang.compile import compile_experiment
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.compiler import find
 from snnlang.runtime.load import overrides
 from snnlang.runtime.network import Network
+from tests.targets import C
 
 from .networks import images, network, text
 from .test_gradients import spike
 
-C = pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))
 SIZE, STEPS, SAMPLES = 2 * 6 * 7, 3, 4
 CASES: list[dict[str, Any]] = [
     {"channels": 4, "kernel": 3},

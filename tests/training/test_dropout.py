@@ -13,6 +13,7 @@ from snnlang.codegen.random import bases, key_of, uniforms
 from snnlang.diagnostics import SnnError
 from snnlang.runtime.compiler import find
 from snnlang.runtime.products import Dropped
+from tests.targets import TARGETS
 
 from .networks import NEURONS, images, network, text
 
@@ -22,7 +23,6 @@ ARRIVED = (
 )
 INPUT = "image -> dropout(p = 0.25) -> dense(12), w = uniform(-0.5, 1) -> h: Unit -> dense(3) -> out: Readout"
 CYCLE = INPUT + "\nconnect h -> h.x: dense(autapses = false), delay = 1, w = uniform(-0.2, 0.2)"
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 
 
 def masks(path: str, side: str, size: int, p: float, samples: range, seed: int = 3) -> Any:

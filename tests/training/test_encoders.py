@@ -10,8 +10,8 @@ import pytest
 import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 NET = """
 from stdlib.encoders import {name}
 neuron Sum:

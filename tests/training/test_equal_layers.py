@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from autograd import grad
 
+from tests.targets import TARGETS
+
 from .networks import images, network, text
-from .test_gradients import TARGETS, spike
+from .test_gradients import spike
 
 DEEP = """
 population h[9]: Unit

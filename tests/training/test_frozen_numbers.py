@@ -12,14 +12,13 @@ import snnlang
 from snnlang.compile import load_program
 from snnlang.diagnostics import Source
 from snnlang.model.elaborate import Overrides
-from snnlang.runtime.compiler import find
 from snnlang.runtime.network import Network
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 from .test_wrong_inputs import refusal
 
 safetensors = pytest.importorskip("safetensors.numpy")
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 NEURONS = """
 neuron Unit:
     trainable param tau = 8 ms in (1 ms, 90 ms)

@@ -10,11 +10,10 @@ import pytest
 from autograd import grad
 from autograd.extend import defvjp, primitive
 
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import NEURONS, images, network, text
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 MLP = """
 population h[9]: Unit
 population out[3]: Readout

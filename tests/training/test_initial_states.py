@@ -10,12 +10,11 @@ import pytest
 
 import snnlang
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.compiler import find
 from snnlang.runtime.network import Network
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 READOUT = """
 neuron Readout:
     param beta = 0.8

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.compiler import find
 from snnlang.runtime.learner import Learner
 from snnlang.runtime.learning_engine import Readout
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 LIBRARY = Path(__file__).resolve().parents[2] / "stdlib"
 
 #: Neuron -> the input that weights arrive at ("" for none), the weights.

@@ -15,10 +15,9 @@ import pytest
 
 import snnlang
 from snnlang.diagnostics import SnnError
+from tests.targets import CUDA, TARGETS
 
 from .networks import images, network, text
-from .test_batch_norm import SHIM
-from .test_gradients import TARGETS
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +82,7 @@ def membranes(w: Any, x: Any, desired: Any) -> tuple[Any, Any]:
     return np.stack(h), np.stack(eps)
 
 
-@pytest.mark.parametrize("target", [*TARGETS, SHIM])
+@pytest.mark.parametrize("target", [*TARGETS, CUDA])
 @pytest.mark.parametrize("neuron", ["Sigmoid", "Escape"])
 def test_golden_of_pfister(neuron: str, target: Literal["c", "numpy"]) -> None:
     """d log L/dw = sum over the steps of (S - p)/D*eps for a sigmoid probability, e^-rho*rho/(D*p)*eps or -rho/D*eps for a rate."""

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from snnlang.runtime import native_cycles, native_products
-from snnlang.runtime.compiler import find
+from tests.targets import needs_compiler
 
 from .networks import NEURONS, images, network, text
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+pytestmark = needs_compiler
 MANY = """
 neuron Many:
     trainable per_neuron param beta = 0.9 in (0, 1)

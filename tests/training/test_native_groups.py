@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from snnlang.runtime import native_groups, native_products
-from snnlang.runtime.compiler import find
 from snnlang.runtime.native_groups import GROUP, Grouping, Groups
 from snnlang.runtime.native_products import Native, NativeDense
+from tests.targets import needs_compiler
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+pytestmark = needs_compiler
 Values = np.ndarray[Any, Any]
 PRECISIONS = ["single", "double"]
 #: rows, terms, columns: fewer rows than a group, odd numbers, one of each, whole and broken vectors and panels, rows a power of two apart

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from snnlang.runtime import native_lists, native_products, products
-from snnlang.runtime.compiler import find
 from snnlang.runtime.native_lists import NativeLists, NativeSparse
 from snnlang.runtime.products import Sparse
+from tests.targets import C, needs_compiler
 
 Values = np.ndarray[Any, Any]
-COMPILED = pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))
 PRE, POST = 37, 23
 
 
@@ -38,7 +37,7 @@ def all_of(product: Sparse, x: Values, w: Values, y: Values) -> list[Values]:
     return [out, back, more, again, slope]
 
 
-@pytest.mark.parametrize("kind", ["numpy", COMPILED])
+@pytest.mark.parametrize("kind", ["numpy", C])
 @pytest.mark.parametrize("precision", ["single", "double"])
 @pytest.mark.parametrize("shared", [False, True], ids=["own weights", "shared weights"])
 @pytest.mark.parametrize("rows", [1, 31, 64, 130])
@@ -58,7 +57,7 @@ def test_against_a_loop(kind: str, precision: str, shared: bool, rows: int, monk
         assert np.abs(found - expected).max() <= (1e-12 if precision == "double" else 3e-5) * max(1.0, np.abs(expected).max())
 
 
-@pytest.mark.skipif(find() is None, reason="no C compiler")
+@needs_compiler
 @pytest.mark.parametrize("shared", [False, True], ids=["own weights", "shared weights"])
 def test_bits_do_not_depend_on_threads(shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_products, "WORTH", 1)
@@ -72,7 +71,7 @@ def test_bits_do_not_depend_on_threads(shared: bool, monkeypatch: pytest.MonkeyP
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["numpy", COMPILED])
+@pytest.mark.parametrize("kind", ["numpy", C])
 def test_no_synapses(kind: str) -> None:
     nothing = np.zeros(0, np.int64)
     given = (nothing, nothing, 3, 2, 1.0)
@@ -82,7 +81,7 @@ def test_no_synapses(kind: str) -> None:
     assert not found[1].any()
 
 
-@pytest.mark.parametrize("kind", ["numpy", COMPILED])
+@pytest.mark.parametrize("kind", ["numpy", C])
 def test_one_weight_for_all(kind: str) -> None:
     pre, post = np.array([0, 1, 2, 2]), np.array([1, 0, 0, 1])
     product = Sparse(pre, post, 3, 2, 2.0) if kind == "numpy" else NativeSparse(NativeLists("double"), pre, post, 3, 2, 2.0)

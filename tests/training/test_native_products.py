@@ -9,15 +9,15 @@ import pytest
 
 from snnlang.codegen.patterns import window
 from snnlang.runtime import native_convolution, native_products
-from snnlang.runtime.compiler import find
 from snnlang.runtime.native_convolution import NativeConvolution
 from snnlang.runtime.native_products import Native, NativeDense, NativePool
 from snnlang.runtime.products import Dense
 from snnlang.runtime.windows import Convolution, Pool, Window
+from tests.targets import needs_compiler
 
 from .test_windows import CASES, by_hand
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+pytestmark = needs_compiler
 Values = np.ndarray[Any, Any]
 PRECISIONS = ["single", "double"]
 

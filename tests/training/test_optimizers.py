@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from snnlang.model.learning import OPTIMIZERS, SCHEDULES
-from snnlang.runtime.compiler import find
 from snnlang.runtime.optimizers import Optimizer, Schedule
-
-COMPILED = [False, pytest.param(True, marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
+from tests.targets import COMPILED
 
 
 def published(name: str, o: dict[str, float], p: float, gradients: list[float]) -> float:

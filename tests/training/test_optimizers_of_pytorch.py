@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from snnlang.model.learning import OPTIMIZERS, SCHEDULES
-from snnlang.runtime.compiler import find
 from snnlang.runtime.optimizers import Optimizer, Schedule
+from tests.targets import COMPILED, TARGETS
 
 from .networks import images, network, text
 
 torch = pytest.importorskip("torch")
-COMPILED = [False, pytest.param(True, marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 
 
 def theirs(name: str, parameters: Any, o: dict[str, float]) -> Any:
@@ -99,7 +98,7 @@ def test_plateau() -> None:
     assert min(found) < 0.6
 
 
-@pytest.mark.parametrize("target", ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))])
+@pytest.mark.parametrize("target", TARGETS)
 def test_clipping(target: Any) -> None:
     """One step of a training whose gradients are clipped is that of ``clip_grad_norm_`` over all parameters together."""
     lines = """

@@ -10,12 +10,11 @@ import pytest
 from autograd import grad
 
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 from .test_gradients import spike
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 STEPS = 9
 HEAD = """
 neuron Coupled:

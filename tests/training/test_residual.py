@@ -16,10 +16,10 @@ import pytest
 from autograd import grad
 
 import snnlang
+from tests.targets import CUDA, TARGETS
 
 from .networks import NEURONS, images, network, text
-from .test_batch_norm import SHIM
-from .test_gradients import TARGETS, spike
+from .test_gradients import spike
 
 JOINS = {"ADD": "a + s", "AND": "a*s", "IAND": "(1 - a)*s"}
 #: A block of two layers whose spikes are joined with what came in; an outer block of two of them and a shortcut around both.
@@ -166,7 +166,7 @@ def compare(source: str, target: Literal["c", "numpy"], join: str, which: str, c
         assert np.any(gradient != 0), name
 
 
-@pytest.mark.parametrize("target", [*TARGETS, SHIM])
+@pytest.mark.parametrize("target", [*TARGETS, CUDA])
 @pytest.mark.parametrize(("join", "more"), [("ADD", ""), ("ADD", "checkpoint = 3"), ("AND", ""), ("IAND", "")])
 @pytest.mark.parametrize("changing", [False, True], ids=["constant", "changing"])
 def test_sew_in_nested_blocks(target: Literal["c", "numpy"], join: str, changing: bool, more: str) -> None:
@@ -250,7 +250,7 @@ def pooled(weights: dict[str, Any], x: Any, y: Any) -> Any:
     return anp.mean((total / 7 - y) ** 2)
 
 
-@pytest.mark.parametrize("target", [*TARGETS, SHIM])
+@pytest.mark.parametrize("target", [*TARGETS, CUDA])
 @pytest.mark.parametrize("changing", [False, True], ids=["constant", "changing"])
 def test_maxima_of_values(target: Literal["c", "numpy"], changing: bool) -> None:
     """A sum of spikes and numbers of both signs, of which the greatest of each window goes on."""

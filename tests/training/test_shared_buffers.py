@@ -9,15 +9,14 @@ import pytest
 
 from snnlang.codegen.passes import KEPT
 from snnlang.runtime import learning_engine, shared_buffers
-from snnlang.runtime.compiler import find
 from snnlang.runtime.learning_arrays import HostArrays
 from snnlang.runtime.learning_engine import Engine
 from snnlang.runtime.products import Dense, Sparse
 from snnlang.runtime.windows import Pool, Window
+from tests.targets import needs_compiler
 
 from .networks import NEURONS, images, network, text
 
-needs_compiler = pytest.mark.skipif(find() is None, reason="no C compiler")
 MLP = "image -> dense(70, bias = true) -> h: Unit -> dense(3, bias = true) -> out: Readout"
 DEEP = """
 image -> dense(70) -> h: Unit -> dense(40) -> g: Unit -> dense(3) -> out: Readout

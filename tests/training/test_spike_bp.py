@@ -7,12 +7,11 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import network
 
 Target = Literal["c", "numpy"]
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 
 CHAIN = """
 from stdlib.neurons import SpikeBP, SpikeBPReadout

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 NEURONS = """
 neuron Plain:
     trainable param gain = 1.3 in [0, 9]

@@ -11,8 +11,10 @@ import pytest
 from autograd import grad
 from autograd.extend import defvjp, primitive
 
+from tests.targets import TARGETS
+
 from .networks import images, network, text
-from .test_gradients import TARGETS, spike
+from .test_gradients import spike
 
 
 @primitive  # type: ignore[untyped-decorator]

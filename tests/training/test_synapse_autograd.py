@@ -13,13 +13,12 @@ import pytest
 from autograd import grad
 
 import snnlang
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 from .synapses import MODELS
 from .test_gradients import spike
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 STEPS, SAMPLES = 14, 4
 DELAYS = np.array([[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 5, 1]])
 BACK = np.array([[1, 1, 1], [2, 2, 2], [1, 1, 1], [3, 3, 3]])

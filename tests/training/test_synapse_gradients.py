@@ -15,11 +15,11 @@ import pytest
 from snnlang.diagnostics import SnnError
 from snnlang.runtime.compiler import find
 from snnlang.runtime.network import Network
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 from .synapses import MODELS, SYNAPSES, through
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 DELAYS = {"": "at once", ", delay = 2 ms": "late", ", delay = uniform(0 ms, 4 ms)": "delays that differ"}
 
 

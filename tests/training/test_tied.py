@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import snnlang
+from tests.targets import TARGETS
 
 from .networks import images, network, text
-from .test_initial_states import DIFFERENCE, READOUT, TARGETS, differences
+from .test_initial_states import DIFFERENCE, READOUT, differences
 
 NEURONS = DIFFERENCE + READOUT
 POPULATIONS = "population h[4]: Smooth\npopulation out[3]: Readout\npopulation back[4]: Smooth\n"

@@ -11,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import NEURONS, network, text
 
 torch: Any = pytest.importorskip("torch")
 F = torch.nn.functional
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 STEPS, SAMPLES, CLASSES = 6, 8, 4
 
 

@@ -12,14 +12,13 @@ from autograd import grad
 import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.model.elaborate import elaborate
-from snnlang.runtime.compiler import find
+from tests.targets import TARGETS
 
 from .networks import images, network, text
 from .synapses import MODELS, SYNAPSES, through
 from .test_gradients import spike
 from .test_synapse_gradients import slope
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 SPIKING = [case for case in SYNAPSES if case[1] == "Source" and case[0] != "Gated"]
 RING = """
 population s[3]: Source

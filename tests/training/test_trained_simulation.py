@@ -12,16 +12,12 @@ import snnlang
 from snnlang.cli.program import run
 from snnlang.compile import compile_experiment
 from snnlang.diagnostics import SnnError
-from snnlang.runtime.compiler import find
+from tests.targets import C
 
 from .networks import NEURONS, images, text
 
 pytest.importorskip("safetensors")
-TARGETS = [
-    "interpreter",
-    "numpy",
-    pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler")),
-]
+TARGETS = ["interpreter", "numpy", C]
 NEURON = NEURONS.replace("trainable param beta", "trainable per_neuron param beta")
 LINES = {
     "dense": "connect image -> h.x: dense(bias = true)\nconnect h -> out.x: dense(bias = true)",

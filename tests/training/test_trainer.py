@@ -17,12 +17,11 @@ import pytest
 import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import checkpoint
-from snnlang.runtime.compiler import find
+from tests.targets import needs_compiler
 
 from .networks import images, network, text
 
 pytest.importorskip("safetensors")
-needs_compiler = pytest.mark.skipif(find() is None, reason="no C compiler")
 LINES = """
 population h[20]: Unit
 population out[3]: Readout

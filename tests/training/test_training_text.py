@@ -15,9 +15,9 @@ from snnlang.diagnostics import SnnError, Source
 from snnlang.model.elaborate import Overrides
 from snnlang.runtime.compiler import find
 from snnlang.runtime.training_text import explain_training, pass_text
+from tests.targets import TARGETS
 
 from .networks import network, text
-from .test_gradients import TARGETS
 
 LINES = """
 population c[3, 4, 4]: Unit

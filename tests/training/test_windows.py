@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from snnlang.codegen.patterns import window
-from snnlang.runtime.compiler import find
 from snnlang.runtime.windows import Convolution, Pool, Window
+from tests.targets import TARGETS
 
 from .networks import network
 
-TARGETS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find() is None, reason="no C compiler"))]
 CASES: list[dict[str, Any]] = [
     {"kernel": 3},
     {"kernel": [2, 3], "stride": 2, "padding": 1},

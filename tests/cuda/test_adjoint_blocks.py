@@ -15,7 +15,7 @@ from tests.targets import needs_shim
 from tests.training import test_adjoint_blocks as written
 from tests.training import test_spike_bp as spike_bp
 from tests.training import test_tssl_bp as tssl_bp
-from tests.training.networks import images, network, text
+from tests.training.networks import READOUT, UNIT, images, network, text
 
 nvcc = shutil.which("nvcc")
 pytestmark = needs_shim
@@ -60,14 +60,14 @@ def test_two_layers_of_tssl_bp(more: str) -> None:
 
 def test_exclusive_or() -> None:
     x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], float)
-    net = network(tssl_bp.XOR.format(seed=1), "cuda")  # type: ignore[arg-type]
+    net = network(tssl_bp.XOR.format(seed=1), "cuda")
     history = net.train(x, np.array([0, 1, 1, 0]))
     assert min(epoch.loss for epoch in history.epochs) * 4 < 0.3
 
 
 @pytest.mark.parametrize(("leak", "second", "first"), [(0.99, -0.442813, -0.877399), (0.9, -0.471264, -0.891797)])
 def test_golden_gradients_of_spike_bp(leak: float, second: float, first: float) -> None:
-    net: Any = network(spike_bp.CHAIN.format(**spike_bp.ONE, leak=leak), "cuda")  # type: ignore[arg-type]
+    net: Any = network(spike_bp.CHAIN.format(**spike_bp.ONE, leak=leak), "cuda")
     _, made = net.grad(np.ones((1, 1)), np.zeros(1))
     found = down(made)
     assert found["h->out.x.w"].item() == pytest.approx(second, abs=6e-7)
@@ -75,9 +75,9 @@ def test_golden_gradients_of_spike_bp(leak: float, second: float, first: float) 
 
 
 def test_the_number_of_the_neuron() -> None:
-    forwards = written.UNIT.replace("+ x - theta", "+ x*(1 + 0.1*index) - theta")
+    forwards = UNIT.replace("+ x - theta", "+ x*(1 + 0.1*index) - theta")
     backwards = written.BY_HAND.replace("= e\n", "= e*(1 + 0.1*index)\n", 1)
-    agree(text(written.RECURRENT, neurons=f"{forwards}{backwards}\nneuron Readout{written.REST}"), images(5, 6, 7), np.zeros((5, 3)))
+    agree(text(written.RECURRENT, neurons=f"{forwards}{backwards}{READOUT}"), images(5, 6, 7), np.zeros((5, 3)))
 
 
 @pytest.mark.skipif(nvcc is None, reason="no nvcc")
@@ -90,7 +90,7 @@ def test_nvcc_takes_the_texts(precision: str, tmp_path: Path) -> None:
         spike_bp.CHAIN.format(**spike_bp.ONE, leak=0.9),
     ]
     for number, source in enumerate(sources):
-        net = network(source, "cuda", precision)  # type: ignore[arg-type]
+        net = network(source, "cuda", precision)
         engine = net.learner.engine(frozenset({"image"}), True)
         path = tmp_path / f"text{number}.cu"
         path.write_text(engine._runner.text, encoding="utf-8")  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ from snnlang.runtime.learning_cuda import DeviceArrays, ShimArrays, opened
 from tests.cuda import nvrtc
 from tests.cuda.test_cupy import machine as machine  # a fixture
 from tests.targets import needs_shim
-from tests.training.networks import NEURONS, images, network, text
+from tests.training.networks import NEURONS, READOUT, images, network, text
 from tests.training.synapses import MODELS as SYNAPTIC
 from tests.training.synapses import SYNAPSES, through
 from tests.training.test_gradients import CONVOLUTION, MLP, RECURRENT, TWO
@@ -51,28 +51,14 @@ neuron Leaky:
     du/dt = (x - u)/tau
     spike when u > theta + 0.05*normal(0, 1)
     on spike: u = 0
-
-neuron Readout:
-    param beta = 0.8
-    input x = 0
-    state v = 0
-    v[n] = beta*v[n-1] + x
-    output v
 """
-POOLS = """
+POOLS = f"""
 neuron Pixel:
     input x = 0
     state u = 0
     u[n] = 0.8*u[n-1] + x
     spike when u > 0.5
-
-neuron Readout:
-    param beta = 0.8
-    input x = 0
-    state v = 0
-    v[n] = beta*v[n-1] + x
-    output v
-
+{READOUT}
 network Net:
     input image[2, 8, 8]
     image -> conv2d(4, kernel = 3, padding = 1, groups = 2, bias = true), w = uniform(-0.2, 0.6) -> h: Pixel
@@ -129,7 +115,7 @@ def down(values: dict[str, Any]) -> dict[str, Any]:
 
 def agree(source: str, x: Any, y: Any, rtol: float = 1e-10) -> None:
     """Losses and gradients of three batches, of which the last is shorter."""
-    ours, theirs = network(source, "cuda"), network(source, HOST)  # type: ignore[arg-type]
+    ours, theirs = network(source, "cuda"), network(source, HOST)
     for part in (slice(0, 4), slice(1, 5), slice(0, 3)):
         (found, made), (loss, expected) = ours.grad(x[part], y[part]), theirs.grad(x[part], y[part])
         assert found == pytest.approx(loss, rel=1e-12)
@@ -157,7 +143,7 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
         np.zeros((5, 3)),
     ),
     "coefficients": lambda: (
-        text(MLP.replace("Unit", "Leaky"), neurons=MANY, more="dt = 1 ms"),
+        text(MLP.replace("Unit", "Leaky"), neurons=MANY + READOUT, more="dt = 1 ms"),
         images(5, 6),
         np.zeros((5, 3)),
     ),
@@ -225,7 +211,7 @@ def test_threads_may_run_in_any_order(monkeypatch: pytest.MonkeyPatch, order: st
     for given in ("0", order):
         monkeypatch.setenv("SNN_CUDA", "shim")
         monkeypatch.setenv("SNN_SHIM_ORDER", given)
-        net = network(text(LISTS), "cuda")  # type: ignore[arg-type]
+        net = network(text(LISTS), "cuda")
         found.append(net.grad(images(5, 6), np.zeros((5, 3))))
     assert found[0][0] == found[1][0]
     for key, value in found[0][1].items():
@@ -236,7 +222,7 @@ def test_threads_may_run_in_any_order(monkeypatch: pytest.MonkeyPatch, order: st
 def test_cycles_go_through_all_steps_in_one_kernel(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     source, x, y = MODELS[name]()
     monkeypatch.setenv("SNN_CUDA", "shim")
-    whole, stepped = network(source, "cuda"), network(source, "cuda")  # type: ignore[arg-type]
+    whole, stepped = network(source, "cuda"), network(source, "cuda")
     loss, made = whole.grad(x, y)
     monkeypatch.setattr("snnlang.runtime.learning_cuda.FUSED", 0)
     other, expected = stepped.grad(x, y)
@@ -253,7 +239,7 @@ def test_neurons_of_the_library(monkeypatch: pytest.MonkeyPatch, neuron: str) ->
     monkeypatch.setenv("SNN_CUDA", "shim")
     labels = [one.label for one in readouts(network(program(neuron), "numpy").learner) if one.label != "out.eta_spike"]
     source = program(neuron).replace("mean(read.r)", " + ".join(f"mean(sum({label}), over = neurons)" for label in labels))
-    found = [network(source, target).grad(images(2, 3, 8), np.zeros(2)) for target in (HOST, "cuda")]  # type: ignore[arg-type]
+    found = [network(source, target).grad(images(2, 3, 8), np.zeros(2)) for target in (HOST, "cuda")]
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
     for name, value in down(found[1][1]).items():
         expected = found[0][1][name]
@@ -264,7 +250,7 @@ def test_neurons_of_the_library(monkeypatch: pytest.MonkeyPatch, neuron: str) ->
 def test_synapses(monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str, str]) -> None:
     monkeypatch.setenv("SNN_CUDA", "shim")
     source = through(*case, more=", delay = uniform(0 ms, 4 ms)")
-    found = [network(source, target).grad(images(2, 3, 12), np.zeros(2)) for target in (HOST, "cuda")]  # type: ignore[arg-type]
+    found = [network(source, target).grad(images(2, 3, 12), np.zeros(2)) for target in (HOST, "cuda")]
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
     for name, value in found[0][1].items():
         assert np.allclose(down(found[1][1])[name], value, rtol=1e-8, atol=1e-9 * float(np.max(np.abs(value)))), name
@@ -284,7 +270,7 @@ def test_curves_are_those_of_the_host(machine: Any, optimizer: str) -> None:
     source = text(RECURRENT, more="clip = 0.5").replace("adam(lr = 0.01)", optimizer)
     y = np.random.default_rng(2).uniform(0, 1, (20, 3))
     for precision, rel in (("float64", 1e-10), ("float32", 1e-4)):
-        nets = [network(source, target, precision) for target in (HOST, "cuda")]  # type: ignore[arg-type]
+        nets = [network(source, target, precision) for target in (HOST, "cuda")]
         curves = [net.train(images(20, 6), y, epochs=3, validation=0.2).epochs for net in nets]
         first, second = ([(e.loss, e.validation_loss or 0.0, *e.rates.values()) for e in made] for made in curves)
         assert np.allclose(first, second, rtol=rel)
@@ -294,10 +280,10 @@ def test_curves_are_those_of_the_host(machine: Any, optimizer: str) -> None:
 
 def test_a_training_goes_on_with_the_same_bits(machine: Any, tmp_path: Path) -> None:
     x, y = images(20, 6), np.random.default_rng(2).uniform(0, 1, (20, 3))
-    whole = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    whole = network(text(MLP), "cuda")
     whole.train(x, y, epochs=4)
-    network(text(MLP), "cuda").train(x, y, epochs=2, out=tmp_path)  # type: ignore[arg-type]
-    again = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    network(text(MLP), "cuda").train(x, y, epochs=2, out=tmp_path)
+    again = network(text(MLP), "cuda")
     again.train(x, y, epochs=4, out=tmp_path, resume=True)
     made, expected = down(again.weights), down(whole.weights)
     for name, value in made.items():
@@ -305,7 +291,7 @@ def test_a_training_goes_on_with_the_same_bits(machine: Any, tmp_path: Path) -> 
     elsewhere = network(text(MLP), HOST)
     elsewhere.load(tmp_path / "last.safetensors")
     assert np.array_equal(elsewhere.weights["h->out.x.w"], made["h->out.x.w"])
-    back = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    back = network(text(MLP), "cuda")
     back.load(tmp_path / "last.safetensors")
     back.save(tmp_path / "copy.safetensors")
     assert (tmp_path / "copy.safetensors").stat().st_size > 0
@@ -317,7 +303,7 @@ def test_a_training_goes_on_with_the_same_bits(machine: Any, tmp_path: Path) -> 
 
 def test_weights_are_arrays_of_the_device(machine: Any) -> None:
     cupy = importlib.import_module("cupy")
-    net = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    net = network(text(MLP), "cuda")
     weight = net.weights["h->out.x.w"]
     assert isinstance(weight, cupy.ndarray)
     shared = np.from_dlpack(weight)
@@ -328,7 +314,7 @@ def test_weights_are_arrays_of_the_device(machine: Any) -> None:
 
 def test_samples_on_the_device_stay_there(machine: Any) -> None:
     cupy = importlib.import_module("cupy")
-    net, net_of_host, x = network(text(MLP), "cuda"), network(text(MLP), HOST), images(5, 6, 7)  # type: ignore[arg-type]
+    net, net_of_host, x = network(text(MLP), "cuda"), network(text(MLP), HOST), images(5, 6, 7)
     for name, value in net.forward(cupy.asarray(x)).items():
         assert np.array_equal(value, net.forward(x)[name])
     y = np.zeros((5, 3))
@@ -336,7 +322,7 @@ def test_samples_on_the_device_stay_there(machine: Any) -> None:
     _, expected = network(text(MLP), HOST).grad(x, y)
     for name, value in down(made).items():
         assert np.allclose(value, expected[name], rtol=1e-10), name
-    there = network(text(MLP), "cuda").train(cupy.asarray(x), cupy.asarray(y))  # type: ignore[arg-type]
+    there = network(text(MLP), "cuda").train(cupy.asarray(x), cupy.asarray(y))
     here = network(text(MLP), HOST).train(x, y)
     assert np.allclose([epoch.loss for epoch in there.epochs], [epoch.loss for epoch in here.epochs], rtol=1e-10)
     with pytest.raises(SnnError, match="E768"):
@@ -347,7 +333,7 @@ def test_samples_on_the_device_stay_there(machine: Any) -> None:
 
 def test_samples_arrive_beside_other_work(machine: Any) -> None:
     cupy = importlib.import_module("cupy")
-    net = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    net = network(text(MLP), "cuda")
     arrays = net.learner.arrays
     given = [np.full((2, 6), float(number)) for number in range(5)]
     made: list[Any] = [arrays.batch("image", value) for value in given[:2]]
@@ -437,7 +423,7 @@ def test_products(name: str, host: Any, pre: int, post: int, weights: int, real:
 
 def test_what_only_the_host_knows_goes_through_it(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "Dense", type("Other", (), {"__match_args__": ()}))
-    ours = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    ours = network(text(MLP), "cuda")
     assert [warning.code for warning in ours.warnings] == ["W767"]
     assert "is computed on the host" in ours.warnings[0].message
     monkeypatch.undo()
@@ -456,7 +442,7 @@ def every_text(precision: Any) -> list[str]:
     names = {"sqrt": f"sqrt{suffix}", "fabs": f"fabs{suffix}"}
     texts = [products_text(precision), "\n".join(head(precision)) + (optimizers._CUDA + optimizers._TEXT).format(**names)]
     for source, x, y in (MODELS["coefficients"](), MODELS["late"]()):
-        net = network(source, "cuda", "float32" if precision == "single" else "float64")  # type: ignore[arg-type]
+        net = network(source, "cuda", "float32" if precision == "single" else "float64")
         net.grad(x, y)
         texts += [engine._runner.text for engine in net.learner._engines.values()]  # type: ignore[attr-defined]
     return texts
@@ -487,7 +473,7 @@ def test_text_does_not_hold_sizes_or_seeds(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SNN_CUDA", "shim")
     found = []
     for size in (6, 8):
-        net = network(text(MLP, size=size), "cuda")  # type: ignore[arg-type]
+        net = network(text(MLP, size=size), "cuda")
         net.grad(images(5, size), np.zeros((5, 3)))
         found.append(next(iter(net.learner._engines.values()))._runner.text)  # type: ignore[attr-defined]
     assert found[0] == found[1]
@@ -506,18 +492,18 @@ def refused(make: Callable[[], object]) -> Any:
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SNN_CUDA", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    found = refused(lambda: network(text(MLP), "cuda"))  # type: ignore[arg-type]
+    found = refused(lambda: network(text(MLP), "cuda"))
     assert found.code == "E742"
     assert "or run with --target c" in found.help
 
 
 def test_no_device(machine: Any) -> None:
     machine.driver_version, machine.refusal = 0, 35
-    assert refused(lambda: network(text(MLP), "cuda")).code == "E743"  # type: ignore[arg-type]
+    assert refused(lambda: network(text(MLP), "cuda")).code == "E743"
 
 
 def test_too_little_memory_is_said_before_a_batch_is_made(machine: Any) -> None:
-    net = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    net = network(text(MLP), "cuda")
     machine.backend._total = machine.backend._used + 20_000
     found = refused(lambda: net.grad(images(200, 6, 7), np.zeros((200, 3))))
     assert found.code == "E741"
@@ -528,7 +514,7 @@ def test_too_little_memory_is_said_before_a_batch_is_made(machine: Any) -> None:
 
 
 def test_memory_that_runs_out_is_said(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = network(text(MLP), "cuda")  # type: ignore[arg-type]
+    net = network(text(MLP), "cuda")
     monkeypatch.setattr(DeviceArrays, "require", lambda self, nbytes: None)
     machine.backend._total = machine.backend._used + 10_000
     found = refused(lambda: net.grad(images(200, 6, 7), np.zeros((200, 3))))
@@ -537,7 +523,7 @@ def test_memory_that_runs_out_is_said(machine: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_estimate_is_near_what_is_used(machine: Any) -> None:
-    net = network(text(TWO), "cuda")  # type: ignore[arg-type]
+    net = network(text(TWO), "cuda")
     before = machine.backend._used
     net.grad(images(200, 6, 7), np.zeros((200, 3)))
     engine = next(iter(net.learner._engines.values()))
@@ -548,7 +534,7 @@ def test_the_estimate_is_near_what_is_used(machine: Any) -> None:
 def test_a_loss_that_is_no_number_is_said_as_on_the_host(machine: Any) -> None:
     found = []
     for target in (HOST, "cuda"):
-        net = network(text(MLP).replace("adam(lr = 0.01)", "sgd(lr = 1e308)"), target)  # type: ignore[arg-type]
+        net = network(text(MLP).replace("adam(lr = 0.01)", "sgd(lr = 1e308)"), target)
         with np.errstate(all="ignore"):
             found.append(refused(functools.partial(net.train, images(40, 6), np.ones((40, 3)), epochs=5)))
     assert [one.code for one in found] == ["E755", "E755"]
@@ -559,15 +545,15 @@ def test_modules_of_pytorch_are_of_the_host(machine: Any) -> None:
     pytest.importorskip("torch")
     import snnlang.torch
 
-    assert refused(lambda: snnlang.torch.module(network(text(MLP), "cuda"))).code == "E769"  # type: ignore[arg-type]
+    assert refused(lambda: snnlang.torch.module(network(text(MLP), "cuda"))).code == "E769"
 
 
 def test_auto_takes_a_device_for_large_work_alone(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert network(text(MLP), "auto").target == HOST  # type: ignore[arg-type]
+    assert network(text(MLP), "auto").target == HOST
     monkeypatch.setattr(cuda_choice, "PRODUCTS", 0.0)
-    assert network(text(MLP), "auto").target == "cuda"  # type: ignore[arg-type]
+    assert network(text(MLP), "auto").target == "cuda"
     machine.driver_version, machine.refusal = 0, 35
-    found = network(text(MLP), "auto")  # type: ignore[arg-type]
+    found = network(text(MLP), "auto")
     assert found.target == HOST
     assert [warning.code for warning in found.warnings] == ["W743"]
 
@@ -575,9 +561,9 @@ def test_auto_takes_a_device_for_large_work_alone(machine: Any, monkeypatch: pyt
 def test_auto_without_cupy_takes_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_choice, "PRODUCTS", 0.0)
     monkeypatch.setattr(cuda_choice, "installed", lambda: False)
-    assert network(text(MLP), "auto").target == HOST  # type: ignore[arg-type]
+    assert network(text(MLP), "auto").target == HOST
     monkeypatch.setenv("SNN_CUDA", "shim")
-    assert network(text(MLP), "auto").target == HOST  # type: ignore[arg-type]
+    assert network(text(MLP), "auto").target == HOST
 
 
 def test_the_command_line_trains_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

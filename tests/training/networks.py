@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from snnlang.diagnostics import Source
 from snnlang.model.elaborate import Overrides
 from snnlang.runtime.network import Network
 
-NEURONS = """
+UNIT = """
 neuron Unit:
     trainable param beta = 0.9 in (0, 1)
     param theta = 1
@@ -19,7 +19,8 @@ neuron Unit:
     state u = 0
     u[n] = beta*u[n-1] + x - theta*spike[n-1]
     spike when u > theta
-
+"""
+READOUT = """
 neuron Readout:
     param beta = 0.8
     input x = 0
@@ -27,6 +28,7 @@ neuron Readout:
     v[n] = beta*v[n-1] + x
     output v
 """
+NEURONS = UNIT + READOUT
 
 TRAIN = """
 train Net:
@@ -59,7 +61,7 @@ def text(
     return f"{neurons}\nnetwork Net:\n    input image[{size}]\n{body}\n{training}"
 
 
-def network(source: str, target: Literal["c", "numpy"] = "numpy", precision: str = "float64", **values: Any) -> Network:
+def network(source: str, target: str = "numpy", precision: str = "float64", **values: Any) -> Network:
     """The network of the first ``train`` block of a text."""
     program = load_program(Source("test.snn", source))
     return Network(program, None, Overrides(target=target, precision=precision, values=values))

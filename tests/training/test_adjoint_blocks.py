@@ -14,7 +14,7 @@ from snnlang.runtime.network import Network
 from snnlang.runtime.training_text import explain_training, pass_text
 from tests.targets import TARGETS, needs_compiler
 
-from .networks import NEURONS, images, network, text
+from .networks import NEURONS, READOUT, UNIT, images, network, text
 
 Target = Literal["c", "numpy"]
 
@@ -42,8 +42,7 @@ BY_HAND = """
         grad(x) = e
         grad(beta) = e*u[n-1]
 """
-UNIT, REST = NEURONS.split("\nneuron Readout", 1)
-WRITTEN = f"{UNIT.rstrip()}\n{BY_HAND}\nneuron Readout{REST}"
+WRITTEN = f"{UNIT.rstrip()}\n{BY_HAND}{READOUT}"
 
 
 def same(written: str, derived: str, x: Any, y: Any, target: Target, least: float = 1e-10) -> None:
@@ -81,7 +80,7 @@ def test_the_number_of_the_neuron(target: Target) -> None:
     neuron = "neuron Unit:\n    input x = 0\n    output x\n\n    adjoint:\n        grad(x) = grad(output)*(1 + index)\n"
     loss = "sum(out.v, over = [time, neurons])"
     lines += "\npopulation out[4]: Readout\nconnect h -> out.x: one_to_one, w = 1"
-    source = text(lines, size=1, steps=2, loss=loss, neurons=neuron + "\nneuron Readout" + REST.replace("0.8", "0"))
+    source = text(lines, size=1, steps=2, loss=loss, neurons=neuron + READOUT.replace("0.8", "0"))
     _, found = network(source, target).grad(np.ones((3, 1)), np.zeros(3))
     assert np.allclose(found["image->h.x.w"], [[2, 4, 6, 8]])
 
@@ -130,7 +129,7 @@ connect late = h -> out.x: dense, w = uniform(-0.5, 0.5), delay = 2
 def test_what_is_sent_at_once_and_late_and_read(target: Target, more: str) -> None:
     loss = "mse(mean(out.v), label) + mean(square(h.a - 0.3), over = [time, neurons])"
     written, derived = (
-        text(LATE, neurons=neuron + "\nneuron Readout" + REST, more=more, loss=loss) for neuron in (CURRENT + CURRENT_BLOCK, CURRENT)
+        text(LATE, neurons=neuron + READOUT, more=more, loss=loss) for neuron in (CURRENT + CURRENT_BLOCK, CURRENT)
     )
     same(written, derived, images(5, 6, 7), np.zeros((5, 3)), target)
 
@@ -163,7 +162,7 @@ def test_differential_equations_and_units(target: Target) -> None:
     lines = MLP.replace("(-0.2, 0.5)", "(-0.5 nA, 4 nA)", 1).replace("bias = true", "bias = false")
     lines += "connect h -> h.x: dense, w = uniform(-1 nA, 2 nA)\n"
     written, derived = (
-        text(lines, neurons=neuron + "\nneuron Readout" + REST, more="dt = 1 ms", steps=12) for neuron in (TIMED + TIMED_BLOCK, TIMED)
+        text(lines, neurons=neuron + READOUT, more="dt = 1 ms", steps=12) for neuron in (TIMED + TIMED_BLOCK, TIMED)
     )
     x = np.random.default_rng(0).uniform(0, 1, (5, 6))
     same(written, derived, x, np.zeros((5, 3)), target)
@@ -328,7 +327,7 @@ neuron Unit:
         grad(x) = e
 """
     lines = "population h[2]: Unit\npopulation out[1]: Readout\nconnect image -> h.x: dense, w = 1\nconnect h -> out.x: dense, w = 1"
-    source = text(lines, size=1, steps=3, loss="sum(out.v)", neurons=neuron + "\nneuron Readout" + REST.replace("0.8", "0"))
+    source = text(lines, size=1, steps=3, loss="sum(out.v)", neurons=neuron + READOUT.replace("0.8", "0"))
     _, found = network(source).grad(np.ones((1, 1)), np.zeros(1))
     assert np.allclose(found["image->h.x.w"], 1 + 1.5 + 1.75)
 
@@ -375,7 +374,7 @@ def message(source: str, **data: Any) -> str:
 
 def block(*lines: str) -> str:
     written = "".join(f"        {line}\n" for line in lines)
-    return f"{UNIT.rstrip()}\n\n    adjoint:\n{written}\nneuron Readout{REST}"
+    return f"{UNIT.rstrip()}\n\n    adjoint:\n{written}{READOUT}"
 
 
 def test_a_trained_parameter_without_a_gradient() -> None:

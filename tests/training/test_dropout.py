@@ -88,7 +88,7 @@ def test_all_targets_and_forms_draw_the_same() -> None:
     for lines in (SENT, ARRIVED, INPUT, CYCLE):
         wanted = network(text(lines)).grad(x, y)
         for more, target in (("", "c"), ("threads = 2", "c"), ("checkpoint = 3", "numpy"), ("checkpoint = 3", "c")):
-            got = network(text(lines, more=more), target=target).grad(x, y)  # type: ignore[arg-type]
+            got = network(text(lines, more=more), target=target).grad(x, y)
             assert got[0] == pytest.approx(wanted[0], rel=1e-12)
             for name, value in wanted[1].items():
                 np.testing.assert_allclose(got[1][name], value, rtol=1e-9, atol=1e-13)

@@ -51,7 +51,7 @@ def made(freeze: str = "", target: str = "numpy", unit: str = "Unit", seed: int 
     )
     more = f"dt = 1 ms\n{f'freeze {freeze}' if freeze else ''}"
     source = text(lines.format(unit=unit), neurons=neurons, more=more)
-    return network(source, target, seed=seed) if seed is not None else network(source, target)  # type: ignore[arg-type]
+    return network(source, target, seed=seed) if seed is not None else network(source, target)
 
 
 FREEZES = ["first.w", "first.bias, second.bias", "h.tau", "h.u", "out.beta", "first.w, second.w, h.tau, h.u, out.beta"]

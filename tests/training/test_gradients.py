@@ -12,7 +12,7 @@ from autograd.extend import defvjp, primitive
 
 from tests.targets import TARGETS
 
-from .networks import NEURONS, images, network, text
+from .networks import NEURONS, READOUT, images, network, text
 
 MLP = """
 population h[9]: Unit
@@ -131,20 +131,13 @@ def test_golden_of_wu(target: Literal["c", "numpy"], reset: str, expected: float
     assert found["image->out.x.w"].item() == pytest.approx(expected, rel=1e-9)
 
 
-CONVOLUTION = """
+CONVOLUTION = f"""
 neuron Pixel:
     input x = 0
     state u = 0
     u[n] = 0.8*u[n-1] + x
     spike when u > 1
-
-neuron Readout:
-    param beta = 0.8
-    input x = 0
-    state v = 0
-    v[n] = beta*v[n-1] + x
-    output v
-
+{READOUT}
 network Net:
     input image[2, 5, 5]
     image -> conv2d(3, kernel = 3, stride = 2, padding = 1), w = uniform(-0.2, 0.6) -> h: Pixel

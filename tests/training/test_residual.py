@@ -18,7 +18,7 @@ from autograd import grad
 import snnlang
 from tests.targets import CUDA, TARGETS
 
-from .networks import NEURONS, images, network, text
+from .networks import NEURONS, READOUT, images, network, text
 from .test_gradients import spike
 
 JOINS = {"ADD": "a + s", "AND": "a*s", "IAND": "(1 - a)*s"}
@@ -322,9 +322,8 @@ def test_the_blocks_of_the_page() -> None:
     """The network that docs/training.md shows learns digits."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
     shown = next(block for block in re.findall(r"```snn\n(.*?)```", page, re.DOTALL) if "network SEW" in block)
-    readout = NEURONS[NEURONS.index("neuron Readout") :]
     train = "\ntrain Digits:\n    data = digits(limit = 320)\n    steps = 4\n    loss = cross_entropy(mean(out.v), label)\n"
     train += "    optimizer = adam(lr = 3e-3)\n    batch = 32\n    epochs = 4\n"
-    history = snnlang.load(f"from stdlib.neurons import SoftDLIF\n{readout}\n{shown}{train}").train()
+    history = snnlang.load(f"from stdlib.neurons import SoftDLIF{READOUT}\n{shown}{train}").train()
     assert (history.epochs[-1].accuracy or 0) > 0.6
     assert history.epochs[-1].loss < 0.8 * history.epochs[0].loss

@@ -12,21 +12,15 @@ import pytest
 
 from tests.targets import TARGETS
 
-from .networks import images, network, text
+from .networks import READOUT, images, network, text
 
-NEURONS = """
+PLAIN = """
 neuron Plain:
     trainable param gain = 1.3 in [0, 9]
     input x = 0
     output tanh(gain*x)
-
-neuron Readout:
-    param beta = 0.8
-    input x = 0
-    state v = 0
-    v[n] = beta*v[n-1] + x
-    output v
 """
+NEURONS = PLAIN + READOUT
 ONE = """
 population a[5]: Plain
 population out[3]: Readout

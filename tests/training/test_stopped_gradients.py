@@ -13,7 +13,7 @@ from autograd.extend import defvjp, primitive
 
 from tests.targets import TARGETS
 
-from .networks import images, network, text
+from .networks import READOUT, images, network, text
 from .test_gradients import spike
 
 
@@ -42,13 +42,6 @@ neuron Unit:
     u[n] = beta*u[n-1] + x - {reset}
     a[n] = 0.7*a[n-1] + {fed}
     spike when u > theta + a[n-1] {gradient}
-
-neuron Readout:
-    param beta = 0.8
-    input x = 0
-    state v = 0
-    v[n] = beta*v[n-1] + x
-    output v
 """
 LINES = """
 population h[8]: Unit
@@ -94,7 +87,7 @@ def by_hand(w: dict[str, Any], x: Any, y: Any, case: str) -> Any:
 def test_against_autograd(case: str, target: Literal["c", "numpy"]) -> None:
     reset, fed, gradient, surrogate, more = CASES[case]
     model = MODEL.format(reset=reset, fed=fed, gradient=gradient)
-    net = network(text(LINES, neurons=model, surrogate=surrogate, more=more), target)
+    net = network(text(LINES, neurons=model + READOUT, surrogate=surrogate, more=more), target)
     x, y = images(5, 6, 7), np.arange(15.0).reshape(5, 3) / 10
     loss, found = net.grad(x, y)
     weights: dict[str, Any] = {name: np.array(w) if w.shape else float(w) for name, w in net.weights.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,16 @@ import pytest
 from snnlang.diagnostics import SnnError
 from snnlang.runtime.network import Network
 
-from .networks import images, network, text
+from .networks import READOUT, images, network, text
 
-SMOOTH = """
+SMOOTH = f"""
 neuron Smooth:
     trainable param beta = 0.7 in [0.1, 0.95]
     input x = 0
     state u = 0
     u[n] = beta*u[n-1] + tanh(x)
     output u
-
-neuron Readout:
-    param beta = 0.8
-    input x = 0
-    state v = 0
-    v[n] = beta*v[n-1] + x
-    output v
-"""
+{READOUT}"""
 TWO = """
 population h[5]: Smooth
 population out[3]: Readout
@@ -45,6 +39,19 @@ connect h -> out.x: dense, w = normal(0, 0.5)
 """
 
 
+@pytest.fixture
+def torch() -> Any:
+    """PyTorch, where it is installed."""
+    return pytest.importorskip("torch")
+
+
+def module(*of: Any, **options: Any) -> Any:
+    """:func:`snnlang.torch.module`, which cannot be imported without PyTorch."""
+    from snnlang.torch import module
+
+    return module(*of, **options)
+
+
 def smooth(lines: str = TWO, **options: Any) -> Network:
     return network(text(lines, size=4, neurons=SMOOTH, steps=3), "numpy", **options)
 
@@ -58,11 +65,8 @@ def test_without_torch_one_clear_line(tmp_path: Path) -> None:
     assert "pip install snnlang[torch]" in done.stderr
 
 
-def test_gradcheck() -> None:
+def test_gradcheck(torch: Any) -> None:
     """Inputs that stay the same and that change, readouts summed and in every step, a cycle: against finite differences in float64."""
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
     for lines in (TWO, AROUND):
         for label in ("out.v:mean", "out.v", "h.u", "out.v:end"):
             for steps in (None, 3):
@@ -93,10 +97,7 @@ def test_outputs_that_arrive_late() -> None:
     np.testing.assert_allclose(net.forward(x)["out.v:mean"], total, rtol=1e-12)
 
 
-def test_gradients_are_those_of_the_network() -> None:
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
+def test_gradients_are_those_of_the_network(torch: Any) -> None:
     net = network(text(SPIKING, loss="cross_entropy(mean(out.v), label)"))
     x, y = images(6, 6), np.arange(6) % 3
     _, expected = net.grad(x, y)
@@ -112,11 +113,8 @@ NORMALISED = (
 )
 
 
-def test_batch_norm_and_dropout() -> None:
+def test_batch_norm_and_dropout(torch: Any) -> None:
     """As in PyTorch: statistics of the batch and masks in training, running ones and no masks in ``eval``; buffers are the network's."""
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
     net = smooth(NORMALISED)
     of = module(net, "out.v")
     x = torch.from_numpy(images(4, 4, 3)).requires_grad_()
@@ -152,11 +150,8 @@ def test_batch_norm_and_dropout() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
-def test_several_inputs() -> None:
+def test_several_inputs(torch: Any) -> None:
     """In their order or by name, one the same in every step and the other changing: gradients of both."""
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
     source = text(TWO + "connect second -> h.x: dense, w = normal(0, 0.5)\n", size=4, neurons=SMOOTH, steps=3)
     of = module(network(source.replace("input image[4]", "input image[4]\n    input second[2]", 1)), "out.v")
     a = torch.from_numpy(images(2, 4)).requires_grad_()
@@ -166,10 +161,7 @@ def test_several_inputs() -> None:
     assert torch.equal(of(a, b), of(a, second=b))
 
 
-def test_several_passes_before_one_backward() -> None:
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
+def test_several_passes_before_one_backward(torch: Any) -> None:
     of = module(smooth(), "out.v:mean")
     a, b = (torch.from_numpy(images(3, 4, seed=seed)).requires_grad_() for seed in (1, 2))
     (of(a).square().sum() + of(b).sum()).backward()
@@ -181,11 +173,8 @@ def test_several_passes_before_one_backward() -> None:
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-12, atol=1e-14)
 
 
-def test_between_layers_of_pytorch() -> None:
+def test_between_layers_of_pytorch(torch: Any) -> None:
     """Linear, spikes, Linear: all of it learns, and the weights are the network's own."""
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
     torch.manual_seed(0)
     net = network(text(SPIKING), precision="float32")
     of = module(net, "out.v:mean")
@@ -212,11 +201,8 @@ def test_between_layers_of_pytorch() -> None:
     np.testing.assert_allclose(scores[label], of(model[0](x)).detach().numpy(), rtol=1e-6)
 
 
-def test_memory_is_shared(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+def test_memory_is_shared(torch: Any, tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
-    from snnlang.torch import module
-
     net = smooth()
     of = module(net)
     name = next(n for n, user in of.names.items() if user.endswith("x.w"))
@@ -241,10 +227,7 @@ def test_memory_is_shared(tmp_path: Path) -> None:
     assert np.all(net.weights[of.names[name]] == 0.25)  # as before
 
 
-def test_parameters_are_put_back_into_their_bounds() -> None:
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
+def test_parameters_are_put_back_into_their_bounds(torch: Any) -> None:
     of = module(smooth(), "out.v:mean")
     with torch.no_grad():
         of.h_beta.fill_(7.0)
@@ -256,13 +239,10 @@ def test_parameters_are_put_back_into_their_bounds() -> None:
     torch.testing.assert_close(of(x), changed)
 
 
-def test_what_is_refused() -> None:
-    torch = pytest.importorskip("torch")
-    from snnlang.torch import module
-
+def test_what_is_refused(torch: Any) -> None:
     of = module(smooth(), "out.v")
     x = torch.from_numpy(images(2, 4))
-    wrong = (
+    wrong: tuple[tuple[Callable[[], Any], str], ...] = (
         (lambda: of(x, x), "E843"),
         (lambda: of(second=x), "E843"),
         (lambda: of(x.to(torch.complex64)), "E843"),
@@ -284,9 +264,8 @@ def test_what_is_refused() -> None:
         y.sum().backward()
 
 
-def test_arrays_by_dlpack() -> None:
+def test_arrays_by_dlpack(torch: Any) -> None:
     """Every array that comes out is one that others take without a copy."""
-    torch = pytest.importorskip("torch")
     net = smooth()
     for value in (*net.weights.values(), *net.forward(images(2, 4)).values()):
         taken = torch.from_dlpack(value)

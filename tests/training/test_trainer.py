@@ -81,7 +81,7 @@ def test_targets_and_threads_give_one_curve(threads: int) -> None:
     x, y = classes()
     curves = []
     for target, count in (("numpy", 1), ("c", threads)):
-        net = network(text(LINES, loss=SCORES), target, threads=count)  # type: ignore[arg-type]
+        net = network(text(LINES, loss=SCORES), target, threads=count)
         history = net.train(x, y, validation=0.2, epochs=3)
         curves.append([(epoch.loss, epoch.validation_loss, epoch.accuracy) for epoch in history.epochs])
         curves[-1].append(tuple(float(value.sum()) for value in net.weights.values()))  # type: ignore[arg-type]
@@ -246,7 +246,7 @@ def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
 
 def test_targets_that_cannot_train() -> None:
     with pytest.raises(SnnError) as problem:
-        network(text(LINES, loss=SCORES), "interpreter")  # type: ignore[arg-type]
+        network(text(LINES, loss=SCORES), "interpreter")
     assert code(problem) == "E756"
 
 

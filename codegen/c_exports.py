@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from snnlang.codegen import plan as p
 from snnlang.codegen.c_layout import Layout, loaded
-from snnlang.codegen.c_nodes import CLEARED
 
 
 @dataclass
@@ -104,7 +103,7 @@ void {self.prefix}_forget(model *const m, const int64_t number) {{ m->records[nu
         changing = [
             a
             for a in self.plan.arrays.values()
-            if a.name in written or a.role in ("param", "input", "data", "freeze", *CLEARED)
+            if a.name in written or a.role in ("param", "input", "data", "freeze", *p.CLEARED)
         ]
         moves = [
             f"    snn_move(&place, m->{self.layout.arrays[a.name]}, "

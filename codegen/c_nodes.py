@@ -10,9 +10,6 @@ from snnlang.codegen.c_kernel import print_kernel
 from snnlang.codegen.c_layout import Layout
 from snnlang.codegen.clike import C_TYPES, real_literal
 
-#: Roles of arrays that are as at first when a trial begins.
-CLEARED = ("hold", "clock", "history", "scratch")
-
 
 @dataclass
 class NodePrinter:
@@ -53,7 +50,7 @@ class NodePrinter:
                 f"    for (int64_t slot = 0; slot < m->{name}.depth*m->threads; slot++) m->{name}.slots[slot].count = 0;"
             )
         for array in self.plan.arrays.values():
-            if array.role in CLEARED:
+            if array.role in p.CLEARED:
                 lines.append(f"    {self._filling(array)}")
         return lines
 

@@ -103,7 +103,7 @@ def tiling(plan: p.Plan, inserts: frozenset[str]) -> Tiling | None:
     if len(set(lists)) < len(lists) or set(plan.lists) != fresh:
         return None
     sizes = dict.fromkeys(_size(plan, node) for node in nodes)
-    strands = tuple(_strand(plan, size, tuple(n for n in nodes if _size(plan, n) == size)) for size in sizes)
+    strands = tuple(_strand(size, tuple(n for n in nodes if _size(plan, n) == size)) for size in sizes)
     return Tiling(strands, tuple(rare)) if strands else None
 
 
@@ -180,7 +180,7 @@ def _counts_by_time(expr: k.Expr) -> bool:
     )
 
 
-def _strand(plan: p.Plan, size: int, nodes: tuple[p.Launch | p.Fill, ...]) -> Strand:
+def _strand(size: int, nodes: tuple[p.Launch | p.Fill, ...]) -> Strand:
     written = dict.fromkeys(name for node in nodes for name in _written(node))
     read: dict[str, None] = {}
     lists: list[str] = []

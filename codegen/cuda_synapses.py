@@ -26,7 +26,7 @@ class SynapsePrinter:
         out = self.out
         name = f"model.{out.layout.connectivities[c.name]}"
         if c.kind == "one_to_one":
-            self._pairs(c, side, uses, body, name)
+            self._pairs(side, uses, body, name)
             return
         kind, whole = ("row", "rows") if side != "post" else ("column", "columns")
         struct = "snn_rows" if c.kind == "sparse" else "snn_grid"
@@ -57,7 +57,7 @@ class SynapsePrinter:
                     self._bind(uses, "shared", "shared_of[synapse]")
                     body()
                 return
-            self._grid_item(c, side, neuron, kind)
+            self._grid_item(side, neuron, kind)
             other, count = ("column", "columns") if side != "post" else ("row", "rows")
             out.put(f"const int64_t first = (int64_t)(item%chunks)*grid.{kind}_chunk;")
             out.put(f"const int64_t stop = snn_smaller(grid.{count}, first + grid.{kind}_chunk);")
@@ -78,7 +78,7 @@ class SynapsePrinter:
         if "shared" in uses:
             out.put("const int32_t *__restrict__ const shared_of = rows.shared;")
 
-    def _grid_item(self, c: p.Connectivity, side: str, neuron: str, kind: str) -> None:
+    def _grid_item(self, side: str, neuron: str, kind: str) -> None:
         """The row or column of an item of a dense connectivity."""
         out = self.out
         first, count = ("pre_first", "rows") if neuron == "pre" else ("post_first", "columns")
@@ -100,7 +100,7 @@ class SynapsePrinter:
             self.out.put("if (pre == post) continue; /* i -> i is left out */")
         self._bind(uses, "synapse", "row*grid.columns + column")
 
-    def _pairs(self, c: p.Connectivity, side: str, uses: set[str], body: Callable[[], None], name: str) -> None:
+    def _pairs(self, side: str, uses: set[str], body: Callable[[], None], name: str) -> None:
         """One to one: at most one synapse a neuron."""
         out = self.out
         out.put(f"const snn_grid &grid = {name};")

@@ -92,7 +92,7 @@ def learning_plan(
     for node in nodes:
         match node:
             case p.Launch(kernel=kernel) if isinstance(kernel.domain, k.Fan | k.Synapses):
-                link = _link(plan, kernel, inputs)
+                link = _link(plan, kernel)
                 links.append(link)
                 arriving.add(link.target)
             case p.Launch(kernel=kernel) if is_bias(plan.arrays, kernel):
@@ -180,7 +180,7 @@ def _owner(plan: p.Plan, kernel: k.Kernel, populations: tuple[str, ...]) -> str:
     return next((path for path in found if path), kernel.title)
 
 
-def _link(plan: p.Plan, kernel: k.Kernel, inputs: tuple[str, ...]) -> Link:
+def _link(plan: p.Plan, kernel: k.Kernel) -> Link:
     """A launch over synapses as a linear map."""
     pool: Literal["", "max"] = ""
     match kernel.body:

@@ -231,11 +231,11 @@ def _projection_states(low: Lowering) -> None:
             )
         low.projections[projection.path] = state
         low.kernels[projection.path] = ProjectionKernels(
-            assembly, state, low.networks, lambda s, port: _target(low, s, port)
+            assembly, state, low.networks, lambda s, port: _target(s, port)
         )
 
 
-def _target(low: Lowering, state: ProjectionState, port: str) -> tuple[str, bool]:
+def _target(state: ProjectionState, port: str) -> tuple[str, bool]:
     """Where a delivery to a port accumulates: the input's array, or the port's collected jumps."""
     post = state.post
     if any(i.name == port for i in post.population.model.inputs):

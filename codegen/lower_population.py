@@ -62,9 +62,7 @@ def in_dependency_order(values: dict[str, e.Expr]) -> list[str]:
     return done
 
 
-def array_of(
-    assembly: Assembly, value: ArrayValue, size: int, what: str
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def array_of(value: ArrayValue, size: int, what: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """The numbers of an array argument, flat, one per neuron."""
     numbers = np.asarray(value.array, dtype=np.float64).reshape(-1)
     assert numbers.size in (1, size), what  # elaboration has compared the shapes (E510)
@@ -80,7 +78,7 @@ def lower_params(assembly: Assembly, state: PopulationState, networks: dict[str,
     for name, param in params.items():
         value = given.get(name, param.default)
         if isinstance(value, ArrayValue):
-            numbers = array_of(assembly, value, state.size, f"`{name}` of `{state.path}`")
+            numbers = array_of(value, state.size, f"`{name}` of `{state.path}`")
             state.arrays[name] = (
                 assembly.add_number(
                     f"{state.path}.{name}", float(numbers[0]), owner=state.path, variable=name, unit=str(param.unit)
@@ -218,7 +216,6 @@ def prepare_population(assembly: Assembly, state: PopulationState) -> None:
                     variable=f"hold {statement.variable}",
                 )
     split = any(isinstance(node, e.PopulationReduction) for value in _expressions(state) for node in e.walk(value))
-    state.fast_probe = False
     backward = forward_parts(state.system.adjoint) if assembly.learning and state.system.adjoint is not None else []
     for value in (*_expressions(state), *backward):
         for node in e.walk(value):

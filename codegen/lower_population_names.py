@@ -50,7 +50,6 @@ class PopulationState:
         default_factory=dict
     )  # recorded input -> array, its value with folded terms
     clamp: dict[str, e.Expr] = field(default_factory=dict)
-    fast_probe: bool = False
 
     @property
     def path(self) -> str:

@@ -73,7 +73,7 @@ class ProjectionHandlers:
     # --- statements -------------------------------------------------------------------------------------------------
 
     def handler(
-        self, what: str, body: tuple[m.Statement, ...], domains: dict[Level, k.Domain], late: bool, span: object = None
+        self, what: str, body: tuple[m.Statement, ...], domains: dict[Level, k.Domain], late: bool
     ) -> list[PlanNode]:
         """The kernels of a handler; ``domains`` says what each level visits."""
         nodes: list[PlanNode] = []

@@ -31,7 +31,7 @@ def lower_trial_start(assembly: Assembly, state: PopulationState, networks: dict
     for variable in state.system.states:
         value = given.get(variable.name, variable.initial)
         if isinstance(value, ArrayValue):
-            numbers = array_of(assembly, value, size, f"`{variable.name}` of `{path}`")
+            numbers = array_of(value, size, f"`{variable.name}` of `{path}`")
             data = assembly.add_array(
                 f"{path}.{variable.name}_initial",
                 (size,) if numbers.size > 1 else (),

@@ -65,8 +65,8 @@ class KernelPrinter(StatementPrinter):
         names, base = self.names, self.names.identifiers.connectivities[c.name]
         if c.kind == "sparse":
             reach = Block()
-            self.statements(body, self._sparse_fan(c, side, items, reach), reach, ())
-            self._settle_spans(c, side, items, reach, body)
+            self.statements(body, self._sparse_fan(c, reach), reach, ())
+            self._settle_spans(c, side, items, reach)
             out.body += [f"{name} = {text}" for name, text in reach.late.items()]
             out.body += reach.body
             return
@@ -114,7 +114,7 @@ class KernelPrinter(StatementPrinter):
         scratch = Block()
         keep = block
         block = scratch
-        self.statements(body, self._own(c, Level(bound), scratch, side, rows), scratch, (), c, (side, items))
+        self.statements(body, self._own(c, Level(bound), side, rows), scratch, (), c, (side, items))
         keep.body += [f"{name} = {text}" for name, text in scratch.late.items()]
         keep.body += scratch.body
 
@@ -124,7 +124,7 @@ class KernelPrinter(StatementPrinter):
             return f"{rows()}[:, None]*{columns} + np.arange({columns})"
         return f"np.arange({len(c.pre_part)})[:, None]*{columns} + {rows()}"
 
-    def _sparse_fan(self, c: p.Connectivity, side: str, items: str, block: Block) -> Level:
+    def _sparse_fan(self, c: p.Connectivity, block: Block) -> Level:
         base = self.names.identifiers.connectivities[c.name]
 
         def numbers(name: str) -> Callable[[], str]:
@@ -134,9 +134,7 @@ class KernelPrinter(StatementPrinter):
         bound["synapse"] = replace(bound["synapse"], unique=True)
         return Level(bound)
 
-    def _settle_spans(
-        self, c: p.Connectivity, side: str, items: str, block: Block, body: tuple[k.Statement, ...]
-    ) -> None:
+    def _settle_spans(self, c: p.Connectivity, side: str, items: str, block: Block) -> None:
         """Now that it is known which indices the body uses, say how they are found."""
         names, base = self.names, self.names.identifiers.connectivities[c.name]
         wanted = set(block.late)
@@ -234,11 +232,9 @@ class KernelPrinter(StatementPrinter):
         rows, columns = len(c.pre_part), len(c.post_part)
         synapse = Bound(BOTH, None, lambda: f"np.arange({rows * columns}).reshape({rows}, {columns})", unique=True)
         level = Level({"pre": self._part(c, "pre"), "post": self._part(c, "post"), "synapse": synapse})
-        return self._own(c, level, None, "", None)
+        return self._own(c, level, "", None)
 
-    def _own(
-        self, c: p.Connectivity, level: Level, block: Block | None, side: str, rows: Callable[[], str] | None
-    ) -> Level:
+    def _own(self, c: p.Connectivity, level: Level, side: str, rows: Callable[[], str] | None) -> Level:
         """Without autapses, a dense connectivity's level is masked."""
         if c.kind != "dense" or c.autapses:
             return level

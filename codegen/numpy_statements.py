@@ -228,7 +228,7 @@ class StatementPrinter(SumPrinter):
         for name in appended:
             if self.names.plan.lists[name].depth == 1 and self.sites.get(name, 0) == 1 and self._all(level):
                 selection, direct = self.names.event_list(name), True
-                self._drop_clear(name, selection, out)
+                self._drop_clear(name, out)
                 break
         if not selection:
             stem = "chosen"
@@ -245,7 +245,7 @@ class StatementPrinter(SumPrinter):
             and self._all(level)
         ):
             slot = self.names.slot(appended[0])
-            self._drop_clear(appended[0], slot, out)
+            self._drop_clear(appended[0], out)
             out.line(f"{slot} = {selection}")
             body = tuple(s for s in body if s != k.Append(appended[0]))
         inner = out.block(f"if {selection}.size:")
@@ -273,7 +273,7 @@ class StatementPrinter(SumPrinter):
             name += "_too"
         return name
 
-    def _drop_clear(self, name: str, text: str, out: Block) -> None:
+    def _drop_clear(self, name: str, out: Block) -> None:
         """A list that is assigned as a whole need not be emptied just before."""
         block, position = self.cleared.pop(name, (None, 0))
         if block is not out or block is None or position >= len(out.body):

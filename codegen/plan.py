@@ -7,7 +7,7 @@ are data of its arrays, connectivities and streams; the texts of kernels do not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from snnlang.frozen import dataclass, field
 Role = Literal[
     "state", "param", "coefficient", "input", "weight", "history", "scratch", "hold", "clock", "data", "freeze"
 ]
+#: Roles of arrays that are as at first when a trial begins.
+CLEARED: Final = ("hold", "clock", "history", "scratch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,6 @@ class Array:
     ``depth`` > 1 keeps a ring of that many steps: shape (depth, *shape), slot of step n is n mod depth.
     ``fill`` is the value before any setup kernel ran (also what a ring is reset to); ``data`` replaces it by given numbers.
     ``owner`` and ``variable`` say what it is for the user (population or projection path, name); ``unit`` its unit as text.
-    ``transient`` arrays go back to their initial value at the start of a trial (``setup`` kernels of trial_start store it).
     """
 
     name: str

@@ -44,9 +44,6 @@ def key_of(seed: int, path: str, draw: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{path}/{draw}".encode()).digest()[:8], "little")
 
 
-stream_key = key_of
-
-
 # --- one at a time ----------------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ class Deliveries:
             own = own if common is None else k.Binary("*", common, own)
             self._contribute(connection, kernel, statement, target, own)
             return
-        self._map(connection, kernel, own_domain, target, value, place)
+        self._map(kernel, own_domain, target, value, place)
 
     def _numbers(self, common: k.Expr) -> tuple[float, k.Expr | None]:
         """A factor of neither side as a number and the rest of it."""
@@ -146,12 +146,10 @@ class Deliveries:
         if key not in connection.summed:
             name = connection.summed[key] = draft.fresh(f"{connection.connectivity.name}_arrived")
             draft.arrays[name] = p.Array(name, (connection.connectivity.post_size,), role="scratch")
-            self._map(connection, kernel, domain, name, value, place)
+            self._map(kernel, domain, name, value, place)
         return connection.summed[key]
 
-    def _map(
-        self, connection: Connection, kernel: k.Kernel, domain: k.Domain, target: str, value: k.Expr, place: str
-    ) -> None:
+    def _map(self, kernel: k.Kernel, domain: k.Domain, target: str, value: k.Expr, place: str) -> None:
         title = kernel.title if place == "0.0" else f"{kernel.title}, part {place}"
         body = (k.Accumulate(target, POST, value),)
         self.draft.nodes.append(

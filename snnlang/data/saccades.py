@@ -77,12 +77,6 @@ def _touched(
     return np.flatnonzero(seen)
 
 
-def stabilised(events: Events) -> Events:
-    """The same events where they would be had the picture stood still."""
-    shift = np.rint(displacement(events.t.astype(np.float64))).astype(np.int64)
-    return Events(events.t, events.x - shift[:, 0], events.y - shift[:, 1], events.p)
-
-
 class Moved(Recordings):
     """A recording for each image of a column, made when it is asked for and kept while there is room."""
 

@@ -129,9 +129,6 @@ class Builder:
     def update(self, ode: Ode, value: Expr) -> None:
         self.updates[ode.variable] = Let(ode.variable, fold(value), ode.source)
 
-    def reserve(self, name: str) -> str:
-        return fresh(name, self._taken)
-
     # --- rates ---------------------------------------------------------------------------------------------------------
 
     def rate(self, ode: Ode) -> Expr:

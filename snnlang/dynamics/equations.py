@@ -90,7 +90,7 @@ def derive(
         adjoint = replace(adjoint, lines=tuple(replace(line, value=prepare(line.value)) for line in adjoint.lines))
     timed = timed_definitions(definitions)
     inlined = {d.name: d.value for d in definitions if d.name not in timed}
-    odes = [*(_ode(d, neuron, attachments, inlined) for d in differentials)]
+    odes = [*(_ode(d, attachments, inlined) for d in differentials)]
     for index, attachment in enumerate(attachments):
         odes.extend(_renumbered(ode, (index + 1) * _ATTACHED_NOISE) for ode in attachment.odes)
     odes.extend(replace(ode, rate=inline(ode.rate, inlined), named=ode.rate) for ode in responses.odes)
@@ -136,9 +136,7 @@ def _inputs(neuron: Neuron, attachments: tuple[Attachment, ...], absent: frozens
     return folded
 
 
-def _ode(
-    differential: Differential, neuron: Neuron, attachments: tuple[Attachment, ...], definitions: Mapping[str, Expr]
-) -> Ode:
+def _ode(differential: Differential, attachments: tuple[Attachment, ...], definitions: Mapping[str, Expr]) -> Ode:
     named = solve(differential)
     for attachment in attachments:
         for target, term in attachment.terms:

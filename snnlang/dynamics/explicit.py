@@ -21,7 +21,7 @@ def times_dt(builder: Builder, rate: Expr, factor: Expr = DT) -> Expr:
             return multiply(factor, rate)
 
 
-def _start(builder: Builder) -> dict[str, Expr]:
+def _start() -> dict[str, Expr]:
     return {"t": subtract(TIME_END, DT)}
 
 
@@ -45,7 +45,7 @@ def _diffusion(builder: Builder, ode: Ode, at: dict[str, Expr], suffix: str) -> 
 
 def euler(builder: Builder, odes: tuple[Ode, ...]) -> None:
     """x + dt*f(x), and sqrt(dt)*g(x)*N(0, 1) for every noise."""
-    at = _start(builder)
+    at = _start()
     for ode in odes:
         value = add(Variable(ode.variable), times_dt(builder, builder.defined(builder.rate(ode), at)))
         for coefficient, number in _diffusion(builder, ode, at, ""):
@@ -55,7 +55,7 @@ def euler(builder: Builder, odes: tuple[Ode, ...]) -> None:
 
 def heun(builder: Builder, odes: tuple[Ode, ...]) -> None:
     """Predict with Euler, then take the mean of both slopes (and of both noise coefficients, with the same draw)."""
-    at = _start(builder)
+    at = _start()
     slopes = _slopes(builder, odes, at, 1)
     first: dict[str, list[tuple[Expr, int]]] = {}
     predicted: dict[str, Expr] = {}
@@ -80,7 +80,7 @@ def heun(builder: Builder, odes: tuple[Ode, ...]) -> None:
 def rk4(builder: Builder, odes: tuple[Ode, ...]) -> None:
     """Classical Runge–Kutta of fourth order; inputs are held over the step."""
     half = divide(DT, constant(2))
-    slopes = [_slopes(builder, odes, _start(builder), 1)]
+    slopes = [_slopes(builder, odes, _start(), 1)]
     for number, length, time in ((2, half, half), (3, half, half), (4, DT, None)):
         states = {
             ode.variable: builder.temporary(

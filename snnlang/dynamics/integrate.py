@@ -301,7 +301,7 @@ def check_dt(system: System, step: Step, dt: float, values: Mapping[str, float])
     known = _initial_values(system, dt, values)
     found = []
     for ode in system.odes:
-        slope = _slope(system, ode, known)
+        slope = _slope(ode, known)
         if slope is None or slope >= 0:
             continue
         size = -slope * dt
@@ -341,7 +341,7 @@ def _initial_values(system: System, dt: float, values: Mapping[str, float]) -> d
     return known
 
 
-def _slope(system: System, ode: Ode, known: Mapping[str, float]) -> float | None:
+def _slope(ode: Ode, known: Mapping[str, float]) -> float | None:
     """df/dx of an equation in its own variable, by a central difference."""
     at = known.get(ode.variable)
     if at is None:

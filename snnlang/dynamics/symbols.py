@@ -209,9 +209,3 @@ def _from_power(base: sympy.Expr, exponent: sympy.Expr, symbols: Symbols) -> Exp
     if exponent.could_extract_minus_sign():
         return divide(Constant(1.0), _from_power(base, -exponent, symbols))
     return Binary("^", inner, from_sympy(exponent, symbols))
-
-
-def tidy(expr: Expr, positive: Collection[str] = ()) -> Expr:
-    """An expression after sympy's automatic simplification: terms collected, factors cancelled."""
-    symbols = Symbols(positive)
-    return from_sympy(to_sympy(expr, symbols), symbols)

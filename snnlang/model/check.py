@@ -210,7 +210,7 @@ class Checker:
             self.asked.add(id(item))
             self._base_first(module, item)
             collector = Collector()
-            found = check_neuron(item, gather(item, module, collector), module, collector, self.surrogate)
+            found = check_neuron(item, gather(item, module, collector), collector, self.surrogate)
             self._keep(collector)
             self.neurons[id(item)] = found
         return found

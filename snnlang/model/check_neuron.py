@@ -15,7 +15,6 @@ from snnlang.model.equations import check_equations, check_step_cycle
 from snnlang.model.evaluate import evaluate
 from snnlang.model.handlers import check_handlers
 from snnlang.model.inherit import Gathered, Piece, place_of, walk
-from snnlang.model.library import Module
 from snnlang.model.lint import lint_model, unused
 from snnlang.model.typed import EVERYTHING, ONE_UNIT, TIME_UNIT
 from snnlang.model.units import RATE, Unit
@@ -25,9 +24,7 @@ _FOREIGN = {tree.Trace: "trace", tree.Order: "order", tree.PostEvent: "per_post 
 Surrogates = Callable[[str], m.Function | None]
 
 
-def check_neuron(
-    node: tree.Model, gathered: Gathered, module: Module, collector: Collector, surrogates: Surrogates
-) -> m.Neuron:
+def check_neuron(node: tree.Model, gathered: Gathered, collector: Collector, surrogates: Surrogates) -> m.Neuron:
     """A neuron with everything resolved; mistakes are collected, and what has one is left out."""
     declared = Declared("neuron", node.name, gathered.pieces, collector, gathered.complete, events=_events(gathered))
     _refuse_foreign(declared)

@@ -63,12 +63,10 @@ class Joiner:
     clock: Clock
     finder: Finder
 
-    def join(
-        self, link: Link, read: PatternRead, path: str, extra: Mapping[str, tree.Expression], check_only: bool = False
-    ) -> Joined | None:
+    def join(self, link: Link, read: PatternRead, path: str, extra: Mapping[str, tree.Expression]) -> Joined | None:
         """The projection of a link, or None when something about it was reported or is not known.
 
-        ``check_only``: shapes may be unknown; everything that does not need them is checked.
+        Shapes may be unknown: everything that does not need them is checked.
         """
         reader = Reader(link.frame.names, self.collector, self.clock)
         pre, post = self.finder.part(link.pre, reader), self.finder.part(link.post, reader)
@@ -132,19 +130,17 @@ class Joiner:
             weight = arguments[first.name] = column
         if pattern is not None and pre is not None and post is not None:
             for name, value in [("w", weight), *((k, v) for k, v in arguments.items() if v is not weight)]:
-                fitted = self._fit_array(name, value, pattern, pre, post, link)
+                fitted = self._fit_array(name, value, pattern, pre, post)
                 if fitted is not value and fitted is not None:
                     if value is weight:
                         weight = fitted
                     if name in arguments or (synapse is not None and synapse.weights and name == "w"):
                         arguments[synapse.weights[0].name if name == "w" and synapse is not None else name] = fitted
-            delay = self._fit_delay(delay, pattern, pre, post, link) if "delay" not in read.columns else delay
+            delay = self._fit_delay(delay, pattern, pre, post) if "delay" not in read.columns else delay
             self._pair_variables((weight, delay, dendritic, *arguments.values()), pattern, link)
         if leaves is None or enters is None:
             return None
-        bound = self._bind(
-            link, synapse, leaves, enters, weight_unit, gain_unit, weight_expr is not None or weight is not None
-        )
+        bound = self._bind(link, synapse, leaves, enters, weight_unit, gain_unit)
         if pattern is None or pre is None or post is None:
             return None
         projection = Projection(
@@ -403,7 +399,7 @@ class Joiner:
         others = [item.name for item in synapse.inputs] + list(synapse.post_events)
         more = {name: value for name, value in extra.items() if name not in OPTIONS}
         assert link.via is not None
-        given = read_arguments(synapse, written, more, link.via.span, self.collector, link.frame.names, others)
+        given = read_arguments(synapse, written, more, self.collector, link.frame.names, others)
         first = synapse.weights[0] if synapse.weights else None
         if "w" in options:
             if first is None:
@@ -451,7 +447,6 @@ class Joiner:
         enters: str,
         weight: Unit | None,
         gain: Unit | None,
-        weighted: bool,
     ) -> Synapse | None:
         post = link.post.draft
         assert isinstance(post, PopulationDraft)
@@ -485,9 +480,7 @@ class Joiner:
             self.collector.add(diagnostic)
         return bound
 
-    def _fit_array(
-        self, name: str, value: Value | None, pattern: Pattern, pre: Part, post: Part, link: Link
-    ) -> Value | None:
+    def _fit_array(self, name: str, value: Value | None, pattern: Pattern, pre: Part, post: Part) -> Value | None:
         """An array of weights in the shape of its pattern (a single kernel may leave out its channels)."""
         if not isinstance(value, ArrayValue) or pattern.kind == "edges":
             return value
@@ -524,7 +517,7 @@ class Joiner:
         )
         return None
 
-    def _fit_delay(self, delay: Value | None, pattern: Pattern, pre: Part, post: Part, link: Link) -> Value | None:
+    def _fit_delay(self, delay: Value | None, pattern: Pattern, pre: Part, post: Part) -> Value | None:
         """An array of delays holds one for each synapse."""
         if isinstance(delay, ArrayValue) and pattern.kind == "edges" and delay.array.shape != (len(pattern.options["pre"]),):
             self.collector.error(
@@ -544,7 +537,7 @@ class Joiner:
                 help="give one delay or a distribution; local2d takes one for each synapse",
             )
             return None
-        return self._fit_array("delay", delay, pattern, pre, post, link)
+        return self._fit_array("delay", delay, pattern, pre, post)
 
     def _pair_variables(self, values: tuple[Value | None, ...], pattern: Pattern, link: Link) -> None:
         """Coordinates that are used must exist in the whole populations, and a distance needs two shapes of as many axes."""

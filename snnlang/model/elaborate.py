@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from snnlang.diagnostics import Collector, Source, Span
+from snnlang.diagnostics import Collector, Span
 from snnlang.model import batch_norm
 from snnlang.model.assemble import Opened, assemble, counts_steps, has_time_scale, open_network, unused, warn_unused
 from snnlang.model.delays import rounded_delays
@@ -242,11 +242,6 @@ def points(experiment: Experiment) -> list[dict[str, tree.Expression]]:
         dict(zip(names, choice, strict=True))
         for choice in itertools.product(*(values for _, values in experiment.sweep))
     ]
-
-
-def source_of_option(text: str, name: str) -> Source:
-    """A source that stands for an option's text in messages."""
-    return Source(name, text)
 
 
 __all__ = [

@@ -229,9 +229,7 @@ def _differential(declared: Declared, piece: Piece, node: tree.Equation, variabl
             if isinstance(node.left, tree.Derivative) and symbol.shown and symbol.shown.isalpha()
             else None
         )
-        check_sides(
-            collector, right_side, node, left.unit, right, shown or _left_shown(left_side, node, left.unit, symbol)
-        )
+        check_sides(collector, right_side, node, left.unit, right, shown or _left_shown(left.unit, symbol))
     for part in e.walk(right.expr):
         if (
             isinstance(part, (e.Variable, e.Occurs))
@@ -250,7 +248,7 @@ def _differential(declared: Declared, piece: Piece, node: tree.Equation, variabl
     return m.Differential(variable, left.expr, right.expr, node.span)
 
 
-def _left_shown(resolver: object, node: tree.Equation, unit: object, symbol: Symbol) -> str:
+def _left_shown(unit: object, symbol: Symbol) -> str:
     """The unit of a left side: the state's own where a time constant stands before the derivative."""
     if symbol.unit is not None and unit == symbol.unit and symbol.shown:
         return symbol.shown

@@ -79,11 +79,6 @@ def evaluate(expr: Expr, values: Mapping[str, float] | None = None) -> float | N
         return None
 
 
-def is_constant(expr: Expr) -> bool:
-    """Whether an expression depends on nothing."""
-    return evaluate(expr) is not None
-
-
 class _Open(Exception):
     """Something in the expression is not known."""
 

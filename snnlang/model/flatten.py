@@ -81,7 +81,7 @@ class Flattener:
         names = Names(where=f"the network {definition.name}", parent=file_names(definition.scope), lost=self.lost)
         outside = Reader(Names(where="this argument", parent=caller), self.collector)
         inside = Reader(names, self.collector)
-        given = self._given(definition, arguments, span)
+        given = self._given(definition, arguments)
         for parameter in parameters:
             default = None if parameter.default is None else inside.typed(parameter.default)
             reader, expr = outside, given.get(parameter.name)
@@ -114,7 +114,7 @@ class Flattener:
         return names
 
     def _given(
-        self, definition: NetworkDefinition, arguments: tuple[tree.Argument | tree.Per, ...], span: Span
+        self, definition: NetworkDefinition, arguments: tuple[tree.Argument | tree.Per, ...]
     ) -> dict[str, tree.Expression]:
         names = [parameter.name for parameter in definition.definition.parameters]
         given: dict[str, tree.Expression] = {}
@@ -384,7 +384,7 @@ class Flattener:
             function, arguments = _called(stage.value)
             word = function.id if isinstance(function, tree.Name) else ""
             if stage.name is None and word not in frame.members and word in BATCH_STAGES:
-                given = self._batch_stage(stage, word, arguments, frame)
+                given = self._batch_stage(stage, word, arguments)
                 if word == "batch_norm":
                     read = batch_norm.read(given, stage.span, Reader(frame.names, self.collector))
                     lost = not norms.take(read, pending, self.collector) or lost
@@ -564,7 +564,7 @@ class Flattener:
         return place
 
     def _batch_stage(
-        self, stage: tree.Stage, word: str, arguments: tuple[tree.Argument, ...], frame: Frame
+        self, stage: tree.Stage, word: str, arguments: tuple[tree.Argument, ...]
     ) -> dict[str, tree.Argument]:
         """The options of a stage of training by name; those that are not known or missing are reported."""
         known = {option.name: option for option in BATCH_STAGES[word]}

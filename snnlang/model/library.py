@@ -115,10 +115,10 @@ class Library:
                     help="leave one of them out",
                 )
                 continue
-            module.imports[name] = (self._owner(module, node, name, span, files, collector), span)
+            module.imports[name] = (self._owner(node, name, span, files, collector), span)
 
     def _owner(
-        self, module: Module, node: tree.Import, name: str, span: Span, files: Path | None, collector: Collector
+        self, node: tree.Import, name: str, span: Span, files: Path | None, collector: Collector
     ) -> Module | None:
         """The module that declares an imported name."""
         if files is None:

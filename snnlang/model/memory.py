@@ -32,7 +32,9 @@ def estimate_memory(experiment: Experiment, precision: str | None = None, target
     network = experiment.network
     total = sum(_record(item, experiment, real) for item in experiment.records) + sum(item.size * real for item in network.inputs)
     if target == "cuda":
-        return total + sum(_given(projection, real) + INDEX * _made_here(projection, experiment) for projection in network.projections)
+        return total + sum(
+            _given(projection, real) + INDEX * _made_here(projection) for projection in network.projections
+        )
     total += sum(_population(population, real) for population in network.populations)
     index = INDICES.get(target, INDEX)
     return total + sum(_projection(projection, experiment, real, index) for projection in network.projections)
@@ -52,7 +54,7 @@ def require_memory(
     largest = max(experiment.network.projections, key=lambda p: _projection(p, experiment, real, index), default=None)
     what = ""
     if largest is not None and target != "cuda" and _projection(largest, experiment, real, index) > needed / 2:
-        what = f"; most of it for {_expected(largest, experiment):.3g} synapses of {largest.path}"
+        what = f"; most of it for {_expected(largest):.3g} synapses of {largest.path}"
     elif experiment.records and max(_record(item, experiment, real) for item in experiment.records) > needed / 2:
         item = max(experiment.records, key=lambda r: _record(r, experiment, real))
         what = f"; most of it for the record of {item.label}"
@@ -90,13 +92,13 @@ def _scalar(value: Value | None) -> bool:
     return value is None or (not isinstance(value, ArrayValue) and evaluate(value) is not None)
 
 
-def _expected(projection: Projection, experiment: Experiment) -> float:
+def _expected(projection: Projection) -> float:
     same = projection.pre.path == projection.post.path and projection.pre.indices is None and projection.post.indices is None
     return synapse_count(projection.pattern.kind, projection.pre.shape, projection.post.shape, projection.pattern.options, same)
 
 
 def _projection(projection: Projection, experiment: Experiment, real: int, each: int = INDEX) -> float:
-    count = _expected(projection, experiment)
+    count = _expected(projection)
     kind = projection.pattern.kind
     values = [projection.weight, projection.delay, *projection.arguments.values()]
     drawn = sum(
@@ -123,9 +125,9 @@ def _given(projection: Projection, real: int) -> float:
     return sum(float(value.array.size) * real for value in values if isinstance(value, ArrayValue))
 
 
-def _made_here(projection: Projection, experiment: Experiment) -> float:
+def _made_here(projection: Projection) -> float:
     """Synapses that the target cuda makes on the host: few, or listed ones."""
-    count = 0.0 if projection.pattern.kind in _UNLISTED else _expected(projection, experiment)
+    count = 0.0 if projection.pattern.kind in _UNLISTED else _expected(projection)
     return count if count < HOST_MADE or projection.pattern.kind == "edges" else 0.0
 
 
@@ -144,5 +146,5 @@ def _record(item: RecordItem, experiment: Experiment, real: int) -> float:
     elif item.kind == "input":
         size = float(next(i.size for i in experiment.network.inputs if i.path == item.path))
     else:
-        size = _expected(next(p for p in experiment.network.projections if p.path == item.path), experiment)
+        size = _expected(next(p for p in experiment.network.projections if p.path == item.path))
     return size * real * experiment.duration / (item.every or experiment.dt)

@@ -13,7 +13,7 @@ import numpy as np
 
 from snnlang.diagnostics import Collector, Label, Span
 from snnlang.model.evaluate import evaluate
-from snnlang.model.expression import Constant, Expr, Position, Random, Variable, walk
+from snnlang.model.expression import Expr, Position, Random, Variable, walk
 from snnlang.model.frame import Frame, InputDraft, Place, PopulationDraft, source_of
 from snnlang.model.model import Bounds, Neuron, Param, State, Synapse
 from snnlang.model.network import ArrayValue, Population, Value
@@ -51,7 +51,7 @@ def finish_population(
     model, shape = draft.model, draft.shape
     if model is None:
         return None
-    given = read_arguments(model, draft.arguments, extra, draft.span, collector, draft.frame.names)
+    given = read_arguments(model, draft.arguments, extra, collector, draft.frame.names)
     arguments: dict[str, Value] = {}
     sound = True
     for name, expr in given.items():
@@ -74,7 +74,6 @@ def read_arguments(
     model: Neuron | Synapse,
     written: tuple[tree.Argument, ...],
     extra: Mapping[str, tree.Expression],
-    span: Span,
     collector: Collector,
     frame_names: Names,
     others: Iterable[str] = (),
@@ -258,8 +257,3 @@ def _report_bounds(
         labels=() if place is None else (Label(place, "declared here"),),
         help="give a value inside the bounds",
     )
-
-
-def constant_of(value: Value | None) -> float | None:
-    """The number of a value that is one constant, else None."""
-    return value.value if isinstance(value, Constant) else None

@@ -146,7 +146,7 @@ class Resolver:
         if same(typed.unit, unit):
             return typed
         wanted = shown or describe(unit)
-        if self.bare(node, typed, unit, wanted):
+        if self.bare(node, unit, wanted):
             return UNKNOWN
         self.collector.error(
             code,
@@ -399,7 +399,7 @@ class Resolver:
         if right.free or right.unit is None or left.unit is right.unit or left.unit == right.unit:
             return left.unit, True
         first, second = self.shown(left_node, left.unit), self.shown(right_node, right.unit)
-        if self.bare(left_node, left, right.unit, second) or self.bare(right_node, right, left.unit, first):
+        if self.bare(left_node, right.unit, second) or self.bare(right_node, left.unit, first):
             return None, False
         label = f"`{text_of(left_node)}` is {quantity_of(first)}, `{text_of(right_node)}` is {quantity_of(second)}"
         ratio = quotient(left.unit, right.unit)
@@ -410,7 +410,7 @@ class Resolver:
         self.collector.error(code, message(first, second), whole.span, label, help=help or advice)
         return None, False
 
-    def bare(self, node: tree.Expression, typed: Typed, unit: Unit, shown: str) -> bool:
+    def bare(self, node: tree.Expression, unit: Unit, shown: str) -> bool:
         """Report a bare number that should carry a unit."""
         number = node.operand if isinstance(node, tree.Unary) and node.operator == "-" else node
         if not isinstance(number, tree.Number) or is_plain(unit):

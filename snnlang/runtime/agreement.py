@@ -241,7 +241,7 @@ def verify(
             continue
         found = compare(watched.plan, courses[against], courses[way], tolerance)
         found = replace(found, label=way.label, reference=against.label)
-        comparisons.append(_measured(watched, found, prepared.math, part, data))
+        comparisons.append(_measured(watched, found, data))
     precision = {"double": "float64", "single": "float32"}[point.plan.precision]
     swept = ", ".join(f"{name} = {value}" for name, value in point.values.items())
     title = f"{point.experiment.name} ({swept})" if swept else point.experiment.name
@@ -285,9 +285,7 @@ def follow(point: Point, way: Way, math: Mathematics, part: Excerpt, data: dict[
     return Course(simulation._output.sink.collect(), tuple(looks), synapses)
 
 
-def _measured(
-    point: Point, found: Comparison, math: Mathematics, part: Excerpt, data: dict[str, Any] | None
-) -> Comparison:
+def _measured(point: Point, found: Comparison, data: dict[str, Any] | None) -> Comparison:
     """The comparison with the distance from the threshold of its earliest flip, where there is one."""
     flips = [(events.flip.step, number) for number, events in enumerate(found.events) if events.flip is not None]
     if not flips or point.experiment.phases or data:

@@ -81,7 +81,7 @@ def _way(plan: p.Plan, code: CudaCode, shape: Shape) -> Iterator[str]:
     """Resident or graph, with the numbers of the rule."""
     threads, items = shape.resident_blocks * shape.resident_threads, code.resident.items
     rule = f"{RESIDENT_ITEMS} for each of the {threads} threads that stay on the device"
-    if way_of(plan, code, threads) == "resident":
+    if way_of(code, threads) == "resident":
         blocks = resident_blocks_of(items, shape.resident_threads, shape.resident_blocks)
         yield "  resident: one kernel holds the loop over time, and Python waits for many steps"
         if not code.step:
@@ -109,14 +109,14 @@ def _stages(plan: p.Plan, code: CudaCode, shape: Shape) -> Iterator[str]:
         if isinstance(part, Settling):
             yield f"    until {part.node.list} stays the same, at most {_count(part.node.limit, 'time')}:"
             for stage in part.stages:
-                yield f"      {_tasks(plan, stage)}"
+                yield f"      {_tasks(stage)}"
             continue
         shaped = ""
         if kernels:
             kernel = kernels.pop(0)
             blocks = blocks_of(_work(plan, kernel, counts, shape.block), shape.block, shape.multiprocessors)
             shaped = f"  [{kernel.name}: {_count(blocks, 'block')} of {shape.block} as a launch]"
-        yield f"    {_tasks(plan, part)}{shaped}"
+        yield f"    {_tasks(part)}{shaped}"
 
 
 def _work(plan: p.Plan, kernel: CudaKernel, counts: dict[str, float], block: int) -> int:
@@ -134,9 +134,9 @@ def _work(plan: p.Plan, kernel: CudaKernel, counts: dict[str, float], block: int
     return work
 
 
-def _tasks(plan: p.Plan, stage: Stage) -> str:
+def _tasks(stage: Stage) -> str:
     """The tasks of a stage by name, with what they happen under."""
-    told = dict.fromkeys(_task(task) + _guards(plan, task.guards) for task in stage.tasks)
+    told = dict.fromkeys(_task(task) + _guards(task.guards) for task in stage.tasks)
     return ", ".join(told) or "nothing but the clock"
 
 
@@ -160,7 +160,7 @@ def _task(task: Task) -> str:
     raise AssertionError(f"{type(task.work).__name__} is no task")
 
 
-def _guards(plan: p.Plan, guards: tuple[Guard, ...]) -> str:
+def _guards(guards: tuple[Guard, ...]) -> str:
     words = (f"every {g.number} steps" if g.kind == "every" else f"at step {g.number}" for g in guards)
     return f" ({', '.join(words)})" if guards else ""
 

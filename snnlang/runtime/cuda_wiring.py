@@ -131,19 +131,6 @@ class Wirer:
             raise
 
 
-def build(
-    backend: Backend,
-    connectivity: Connectivity,
-    stream: Stream | None,
-    *,
-    needs_columns: bool = False,
-    needs_pre: bool = False,
-    where: Where = "auto",
-) -> DeviceRows:
-    """One connectivity; for several of them a :class:`Wirer` compiles once."""
-    return Wirer(backend).build(connectivity, stream, needs_columns=needs_columns, needs_pre=needs_pre, where=where)
-
-
 class _Held:
     """Memory that goes back when building ends, unless it is part of the result."""
 
@@ -470,4 +457,4 @@ class _Making:
         return int(number[0])
 
 
-__all__ = ["DEVICE_FROM", "DeviceRows", "Wirer", "build", "estimate", "made_by_device", "post_bytes"]
+__all__ = ["DEVICE_FROM", "DeviceRows", "Wirer", "estimate", "made_by_device", "post_bytes"]

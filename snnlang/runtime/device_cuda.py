@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from snnlang.codegen.c_layout import loaded
 from snnlang.codegen.cuda_layout import STRUCTS
-from snnlang.codegen.plan import EventRecorder, Fill, Launch, Plan, Reduce, SynapseReduce, ValueRecorder, walk_nodes
+from snnlang.codegen.plan import (
+    CLEARED,
+    EventRecorder,
+    Fill,
+    Launch,
+    Plan,
+    Reduce,
+    SynapseReduce,
+    ValueRecorder,
+    walk_nodes,
+)
 from snnlang.diagnostics import SnnError, error
 from snnlang.runtime.cuda_memory import CLOCK_WORDS, LOST, MOST_BLOCKS, STEP, STOP, Memory, record_rows
 from snnlang.runtime.target_limits import LAST_STEP, too_long
@@ -40,10 +50,9 @@ RESIDENT_THREADS: Final = 512
 GRAPH_KERNELS: Final = 256
 GRAPHS_AHEAD: Final = 8
 BLOCKS_EACH: Final = 8
-_CLEARED: Final = ("hold", "clock", "history", "scratch")
 
 
-def way_of(plan: Plan, code: CudaCode, threads: int) -> Way:
+def way_of(code: CudaCode, threads: int) -> Way:
     """How a plan runs on a device that holds so many resident threads: resident where a step has loops that settle, or where no
     population has more than ``RESIDENT_ITEMS`` elements for each of these threads; else as graphs.
     """
@@ -131,7 +140,7 @@ class CudaDevice:
         backend.upload(self._model, struct)
         self.block = min(RESIDENT_THREADS, RESIDENT_BLOCK * backend.block)
         self.most_resident = self.module.resident_blocks("snn_resident", self.block)
-        self.way: Way = way or way_of(plan, code, self.most_resident * self.block)
+        self.way: Way = way or way_of(code, self.most_resident * self.block)
         self._graph: Graph | None = None
         self._recorder = {recorder.label: recorder for recorder in plan.recorders}
         self._kept: dict[str, list[tuple[Values, NDArray[np.int64] | None]]] = {label: [] for label in self._recorder}
@@ -160,7 +169,7 @@ class CudaDevice:
                 self.backend.clear(fields["counts"], 4 * fields["ring"])
         self._forget_marks()
         for array in self.plan.arrays.values():
-            if array.role in _CLEARED:
+            if array.role in CLEARED:
                 self.memory.fill(array.name)
         self._section(self.code.trial_start)
 
@@ -505,7 +514,7 @@ def _changing(plan: Plan) -> tuple[str, ...]:
                     written |= {name for name, writes in loaded(kernel).items() if writes}
                 case Fill(array=name) | Reduce(result=name) | SynapseReduce(result=name):
                     written.add(name)
-    roles = ("param", "input", "data", "freeze", *_CLEARED)
+    roles = ("param", "input", "data", "freeze", *CLEARED)
     return tuple(
         a.name
         for a in plan.arrays.values()

@@ -43,7 +43,6 @@ class Watch:
         real = [a for a in arrays if a.type == "real" and a.role in ROLES]
         self.arrays = [a for a in real if a.owner] + [a for a in real if not a.owner]
         self._infinite = {a.name for a in real if a.name in assigned or math.isinf(a.fill)}
-        self._plan = plan
 
     def begin(self, device: Device) -> None:
         """Look at the initial values: what is infinite now may be."""

@@ -42,7 +42,7 @@ def raster(axes: Axes, frame: Frame, item: PlotItem) -> None:
     notes, base, ticks = [], 0.0, []
     height = axes.get_position().height * root(axes).get_size_inches()[1] * 72
     gap = 0.0 if len(series) == 1 else 0.012 * min(total, ROWS_SHOWN * len(series))
-    thinned = [_thinned(events, frame, len(series)) for events in series]
+    thinned = [_thinned(events, len(series)) for events in series]
     spikes = sum(len(times) for times, _, _, _ in thinned)
     mark = min(9.0, 0.75 * height / max(1, sum(shown for _, _, shown, _ in thinned)))  # points
     if mark > 2.2:
@@ -79,7 +79,7 @@ def raster(axes: Axes, frame: Frame, item: PlotItem) -> None:
     _trial_lines(axes, frame)
 
 
-def _thinned(events: Events, frame: Frame, populations: int) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
+def _thinned(events: Events, populations: int) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
     """Times and rows of every stride-th neuron, the number of rows and the stride."""
     times, indices = np.asarray(events.times), np.asarray(events.indices)
     if events.selected is not None:

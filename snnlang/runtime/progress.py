@@ -86,11 +86,6 @@ class Bar:
             shown = rate if len(rate) <= self._room else f"{rate[: max(0, self._room - 1)]}…"
             self._progress.update(self._task, completed=completed - self._origin, rate=shown)
 
-    def retitle(self, title: str) -> None:
-        self._title = title
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=title)
-
 
 class Interruption:
     """While entered, the first Ctrl-C sets :attr:`asked`; the second raises KeyboardInterrupt. Outside the main thread: nothing."""

@@ -272,8 +272,6 @@ class Recording:
         """Time in ms at which Ctrl-C ended the run; None when it ran to its end."""
         return next((r.made.stopped_at for r in self.sweep if r.made.stopped_at is not None), self.made.stopped_at)
 
-    interrupted_at = stopped_at
-
     # --- out ----------------------------------------------------------------------------------------------------------
 
     def summarise(self) -> Summary:

@@ -53,10 +53,6 @@ class Sink:
         if directory is not None:
             self._reserve(directory)
 
-    @property
-    def on_disk(self) -> bool:
-        return self.directory is not None
-
     def declare(self, name: str, dtype: Any, row: tuple[int, ...] = ()) -> None:
         """Make an empty array of rows of shape ``row``."""
         made = Growing(np.dtype(dtype), row)

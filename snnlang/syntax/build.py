@@ -8,7 +8,7 @@ the same, so that one mistake gives one message.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -641,9 +641,6 @@ class Builder:
 
     def list_literal(self, children: Children, start: int, end: int) -> tree.ListLiteral:
         return tree.ListLiteral(tuple(children), span=Span(self.source, start, end))
-
-
-Action = Callable[[Children, int, int], Any]
 
 
 def _text(token: Token | None) -> str | None:

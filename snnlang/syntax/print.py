@@ -227,11 +227,6 @@ def print_trigger(trigger: tree.Trigger) -> str:
     return ".".join(trigger.path)
 
 
-def print_declaration(line: tree.Declaration) -> str:
-    """A declaration without its adjectives and role."""
-    return " ".join(part for part in declaration_parts(line) if part)
-
-
 def declaration_parts(line: tree.Declaration) -> tuple[str, str, str, str]:
     """``tau: ms``, ``= 20 ms``, ``in [0 ms, inf)`` and ``"text"`` of a declaration; an absent part is empty."""
     name = line.name if line.unit is None else f"{line.name}: {print_unit(line.unit) or '1'}"

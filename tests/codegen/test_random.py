@@ -18,7 +18,6 @@ COUNT = 1_000_000
 
 def test_key_is_the_documented_hash() -> None:
     assert int.from_bytes(hashlib.blake2b(b"42/E/noise").digest()[:8], "little") == KEY
-    assert r.stream_key(42, "E", "noise") == KEY
     assert len({r.key_of(s, p, d) for s in (1, 2) for p in ("E", "I") for d in ("a", "b")}) == 8
 
 

@@ -348,10 +348,10 @@ def test_resident_where_threads_suffice() -> None:
     device = cuda(cuba(40, 10))
     threads = device.most_resident * device.block
     assert device.way == "resident"
-    assert device_cuda.way_of(device.plan, device.code, threads) == "resident"
-    assert device_cuda.way_of(device.plan, device.code, 9) == "graph"
+    assert device_cuda.way_of(device.code, threads) == "resident"
+    assert device_cuda.way_of(device.code, 9) == "graph"
     assert cuda(cuba(8 * threads, 8)).way == "graph"
-    assert device_cuda.way_of(settling(), cuda(settling()).code, 1) == "resident"
+    assert device_cuda.way_of(cuda(settling()).code, 1) == "resident"
 
 
 def test_a_size_or_a_parameter_compiles_nothing() -> None:

@@ -21,7 +21,7 @@ from snnlang.codegen.wiring_cuda import wiring_text, words
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import cuda_wiring
 from snnlang.runtime.cuda_shim import ShimBackend, compiler
-from snnlang.runtime.cuda_wiring import DeviceRows, Wirer, build, estimate, made_by_device
+from snnlang.runtime.cuda_wiring import DeviceRows, Wirer, estimate, made_by_device
 from snnlang.runtime.device_cuda import CudaDevice
 from snnlang.runtime.device_interpreter import InterpreterDevice
 from tests.targets import needs_shim
@@ -188,7 +188,7 @@ def test_memory() -> None:
     try:
         for c in every:
             backend.most = 0
-            rows = build(backend, c, stream(KEY), where="device")
+            rows = Wirer(backend).build(c, stream(KEY), where="device")
             limit = 1.5 * rows.nbytes + 3 * cuda_wiring.ROOM
             assert backend.most <= limit, f"{c.pattern}: {backend.most} for {rows.nbytes}"
             assert rows.nbytes == pytest.approx(estimate(c), rel=0.05), c.pattern
@@ -224,7 +224,7 @@ def test_without_memory_nothing_is_kept() -> None:
     ):
         for where in ("device", "host"):
             with pytest.raises(SnnError) as problem:
-                build(backend, c, stream(KEY), needs_columns=True, where=where)
+                Wirer(backend).build(c, stream(KEY), needs_columns=True, where=where)
             assert problem.value.diagnostics[0].code == "E741"
             assert backend.memory()[0] == 100_000
 
@@ -236,9 +236,9 @@ def test_too_many_synapses_for_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     c = connectivity("fixed_indegree", range(50), range(60), (50, 60), k=20)
     for where in ("device", "host"):
         with pytest.raises(SnnError) as problem:
-            build(backend, c, stream(KEY), needs_columns=True, where=where)
+            Wirer(backend).build(c, stream(KEY), needs_columns=True, where=where)
         assert problem.value.diagnostics[0].code == "E747"
-        build(backend, c, stream(KEY), where=where).release(backend)
+        Wirer(backend).build(c, stream(KEY), where=where).release(backend)
     assert backend.memory()[0] == backend.memory()[1]
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnlang.dynamics import symbols
 from snnlang.dynamics.products import never_zero, tidy
+from snnlang.dynamics.symbols import Symbols, from_sympy, to_sympy
 from snnlang.dynamics.text import to_text
 from snnlang.model.evaluate import evaluate
 from snnlang.model.expression import Binary, Call, Comparison, Constant, Expr, Select, Unary, Variable, walk
@@ -66,7 +66,8 @@ def _smallest_divisor(expr: Expr) -> float:
 def test_sympy_agrees(expr: Expr) -> None:
     if _magnitude(expr) > 1e6 or _smallest_divisor(expr) < 1e-3 or evaluate(expr, VALUES) is None:
         return
-    ours, theirs = evaluate(tidy(expr), VALUES), evaluate(symbols.tidy(expr), VALUES)
+    table = Symbols()
+    ours, theirs = evaluate(tidy(expr), VALUES), evaluate(from_sympy(to_sympy(expr, table), table), VALUES)
     if theirs is not None and math.isfinite(theirs):
         assert ours == pytest.approx(theirs, rel=1e-8, abs=1e-6)
 

@@ -141,7 +141,7 @@ def test_huge_rasters_are_thinned_and_say_so() -> None:
     found.events_by_label["E.spikes"] = big
     axes = figure(found).axes[0]
     assert "every 17th neuron of E" in axes.get_title(loc="right")
-    times, rows, shown, stride = _thinned(big, None, 1)  # type: ignore[arg-type]
+    times, rows, shown, stride = _thinned(big, 1)
     assert stride == 17
     assert len(times) == np.sum(big.indices % 17 == 0)
     assert rows.max() < shown == 589

@@ -27,7 +27,8 @@ BESIDE = """\
 - `snnlang/pages/`: one Markdown page for each diagnostic, shown by `snn explain CODE`
 - `stdlib/`: the standard library, in the language itself, one idea a file
 - `examples/`: complete experiments, each run by a test; `benchmarks/`: measurements of speed
-- `tests/`: one folder for each room; `tests/model/bad/` holds wrong programs with the exact text expected
+- `tests/`: one folder for each room; `tests/model/bad/` holds wrong programs with the exact text expected, `tests/targets.py` knows
+  what this machine can run
 """
 
 

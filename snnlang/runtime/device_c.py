@@ -232,7 +232,7 @@ def _looking(place: int | None, count: int, dtype: np.dtype[Any]) -> Values:
 
 
 def _declared(handle: ctypes.CDLL) -> ctypes.CDLL:
-    """The functions of a library with their types (see codegen/target_c.py)."""
+    """The functions of a library with their types (see codegen/c_exports.py and codegen/c_memory.py)."""
     model, whole, place = ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p
     types: dict[str, tuple[Any, list[Any]]] = {
         "create": (ctypes.c_int, [place, place, ctypes.c_int]),

@@ -6,6 +6,9 @@
 come one after another and of each sample all steps. A backward pass may go forwards first (``again``), and finds what that kept in the
 cache. Blocks share nothing that they write, so that threads may share them out. Sums over samples and steps are made in one order whatever
 the number of threads.
+
+Compiling is a part of every first batch: the file holds no header that nothing in it calls, and no code for neurons beyond the last whole
+block where sizes (``unit``) leave none.
 """
 
 from __future__ import annotations
@@ -22,7 +25,11 @@ from snnlang.codegen.verify import InternalError
 
 #: Neurons that go through the steps together.
 LANES = 64
-_HEADERS = ("support.h", "mathematics.h", "random.h")
+#: Sizes that are multiples of one of these leave neurons beyond the last whole block in so many parts of that fixed width.
+UNITS = (LANES, 16, 8)
+#: Functions of a header, as they are defined there.
+_DEFINED = re.compile(r"^(?:SNN_INLINE|static inline) \w+ (snn_\w+)\(", re.MULTILINE)
+_INLINE = "#define SNN_INLINE static inline __attribute__((always_inline, unused))"
 _SPAN = """\
 /* What one call does: `batch` samples of `size` neurons, steps first .. last - 1, blocks from .. to - 1. Arrays of every step hold `around`
  * numbers a step and begin at step `origin`; `sample` is the number of the first sample since training began, for draws. */
@@ -34,29 +41,56 @@ typedef struct snn_span {
 """
 
 
+def unit_of(size: int) -> int:
+    """The largest of :data:`UNITS` that sizes made of ``size`` are multiples of; 1: of none."""
+    return next((unit for unit in UNITS if size % unit == 0), 1)
+
+
 def c_text(
-    passes: Iterable[tuple[str, k.Kernel, tuple[Slot, ...], bool, k.Kernel | None]],
+    passes: Iterable[tuple[str, k.Kernel, tuple[Slot, ...], bool, k.Kernel | None, int]],
     precision: Precision,
     streams: tuple[str, ...],
 ) -> str:
-    """One file of functions: (name, kernel, its slots, whether time runs backwards, the forward kernel that comes before it)."""
-    functions: list[str] = []
-    known: dict[str, str] = {}  # populations that differ in their names alone are compiled once
-    for name, kernel, slots, back, again in passes:
-        text = _Function(name, kernel, slots, back, again, precision, streams).text()
-        first = known.setdefault(_without_names(text, name), name)
-        functions.append(text if first == name else _alias(name, kernel.title, first))
+    """One file of functions: (name, kernel, its slots, whether time runs backwards, the forward kernel that comes before it, a number of
+    :data:`UNITS` that every size is a multiple of, or 1)."""
+    functions: list[_Function] = []
+    units: dict[str, int] = {}  # populations that differ in their names alone are compiled once, for what all their sizes share
+    for name, kernel, slots, back, again, unit in passes:
+        function = _Function(name, kernel, slots, back, again, precision, streams)
+        functions.append(function)
+        units[function.alike] = min(units.get(function.alike, unit), unit)
+    known: dict[str, str] = {}
+    made: list[str] = []
+    for function in functions:
+        first = known.setdefault(function.alike, function.name)
+        alone = first == function.name
+        made.append(function.text(units[function.alike]) if alone else _alias(function.name, function.kernel.title, first))
+    body = "\n".join(made)
     head = [
         "/* Made by snnlang: neurons forwards and backwards through the steps of a sample. */",
         "#define SNN_FUSED 1",
         "#include <stdint.h>",
         "#include <stddef.h>",
         f"typedef {'double' if precision == 'double' else 'float'} real;",
-        *(_header(name) for name in _HEADERS),
+        *_headers(body),
         f"#define LANES {LANES}",
         _SPAN,
     ]
-    return "\n".join([*head, *functions])
+    return "\n".join([*head, body])
+
+
+def _headers(body: str) -> list[str]:
+    """The texts of those headers whose functions are called: what is there besides is read and thrown away by a compiler at some cost."""
+    called = set(re.findall(r"\bsnn_\w+", body))
+    draws = not called.isdisjoint(_defined("random.h"))
+    if not draws and called.isdisjoint(_defined("mathematics.h")):
+        return [_header("support.h"), _INLINE]
+    return [_header(name) for name in ("support.h", "mathematics.h", *(("random.h",) if draws else ()))]
+
+
+@lru_cache(maxsize=4)
+def _defined(name: str) -> frozenset[str]:
+    return frozenset(_DEFINED.findall(_header(name)))
 
 
 @lru_cache(maxsize=8)
@@ -78,6 +112,8 @@ def _alias(name: str, title: str, first: str) -> str:
 
 
 class _Function:
+    """One pass; ``alike`` is equal for those that differ in names alone."""
+
     def __init__(
         self,
         name: str,
@@ -103,6 +139,8 @@ class _Function:
             lambda const: None,
         )
         self.scope.wide |= {"step"}
+        self._own = "\n".join(self._block())
+        self.alike = _without_names(self._own, name)
 
     # --- what an element of an array is -------------------------------------------------------------------------------
 
@@ -128,9 +166,8 @@ class _Function:
 
     # --- the text -----------------------------------------------------------------------------------------------------
 
-    def text(self) -> str:
-        lines = [f"/* {self.kernel.title} */", *self._block(), "", *self._entry()]
-        return "\n".join(lines)
+    def text(self, unit: int) -> str:
+        return "\n".join([f"/* {self.kernel.title} */", self._own, "", *self._entry(unit)])
 
     def _block(self) -> list[str]:
         stored = {s.array for s in k.walk_statements(self.kernel.body) if isinstance(s, k.Store)}
@@ -258,14 +295,28 @@ class _Function:
                 lines.append(f"r{number}[lane] += w{self.of[array, 'weights']}*({value});")
         return lines
 
-    def _entry(self) -> list[str]:
+    def _entry(self, unit: int) -> list[str]:
+        call = f"{self.name}__block(slot, a"
+        match unit:
+            case 64:  # LANES: every block is whole
+                body = [f"        {call}, block*LANES, LANES);"]
+            case 1:
+                body = [
+                    "        const int64_t start = block*LANES, left = a->size - start;",
+                    f"        if (left >= LANES) {call}, start, LANES);",
+                    f"        else {call}, start, left);",
+                ]
+            case _:
+                body = [
+                    "        const int64_t start = block*LANES;",
+                    f"        if (a->size - start >= LANES) {call}, start, LANES);",
+                    f"        else for (int64_t part = start; part < a->size; part += {unit}) {call}, part, {unit});",
+                ]
         return [
             f"void {self.name}(void *const *slot, const snn_span *a)",
             "{",
             "    for (int64_t block = a->from; block < a->to; block++) {",
-            "        const int64_t start = block*LANES, left = a->size - start;",
-            f"        if (left >= LANES) {self.name}__block(slot, a, start, LANES);",
-            f"        else {self.name}__block(slot, a, start, left);",
+            *body,
             "    }",
             "}",
             "",

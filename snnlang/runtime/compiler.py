@@ -41,6 +41,8 @@ SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 NEEDED = ("-std=gnu11", "-fPIC", "-shared", "-pthread")
 #: How much effort goes into the loop over time, and into what runs once. More gains nothing: what must be vectorised says so in the text.
 MOST, LEAST = "-O2", "-O1"
+#: What libraries for batches are compiled with by GCC: what their loops gain from -O2 (fused products, whole vectors), in two thirds of its time.
+BATCHES = ("-O1", "-fstrict-aliasing", "-fexpensive-optimizations", "-ftree-loop-vectorize", "-fvect-cost-model=very-cheap")
 _INSTALL = {
     "linux": (
         "install one: 'apt install gcc libc6-dev' (or your system's package of gcc), or 'pip install snnlang[cc]'",
@@ -181,8 +183,8 @@ def _family(program: str) -> Family:
 # --- what it is told --------------------------------------------------------------------------------------------------
 
 
-def flags(compiler: Compiler, math: Mathematics = "fast", fused: bool = False) -> tuple[str, ...]:
-    """The flags for a model, before the compiler's own refusals; ``$SNN_CFLAGS`` adds to them.
+def flags(compiler: Compiler, math: Mathematics = "fast", fused: bool = False, model: bool = True) -> tuple[str, ...]:
+    """The flags for a model or what computes batches, before the compiler's own refusals; ``$SNN_CFLAGS`` adds to them.
 
     No flag lets the compiler reorder sums or forget about infinities and nan. What ``fast`` gives up is the last bits of exp, log and the
     like (see codegen/native/mathematics.h), and where ``fused`` the rounding between a product and a sum: in single precision, and in
@@ -190,7 +192,7 @@ def flags(compiler: Compiler, math: Mathematics = "fast", fused: bool = False) -
     """
     machine = _machine()
     x86 = machine in ("x86_64", "amd64", "i386", "i686")
-    chosen = ["-std=gnu11", MOST]
+    chosen = ["-std=gnu11", *((MOST,) if model or compiler.family != "gcc" else BATCHES)]
     chosen.append("-mcpu=native" if machine in ("arm64", "aarch64") else "-march=native")
     if x86 and compiler.family != "zig":
         chosen.append("-mprefer-vector-width=512")
@@ -204,9 +206,13 @@ def flags(compiler: Compiler, math: Mathematics = "fast", fused: bool = False) -
     return (*chosen, "-fPIC", "-shared", "-pthread", *os.environ.get("SNN_CFLAGS", "").split())
 
 
-def _is_fused(text: str) -> bool:
-    """Whether a model may fuse products and sums: it says so at its beginning."""
-    return "#define SNN_FUSED 1" in text[:2000]
+def _flags_of(compiler: Compiler, text: str, math: Mathematics) -> tuple[str, ...]:
+    """The flags for a text: that products and sums may be fused is said at its beginning, that it is a model by its halves."""
+    return flags(compiler, math, "#define SNN_FUSED 1" in text[:2000], _is_model(text))
+
+
+def _is_model(text: str) -> bool:
+    return "#if SNN_HALF " in text
 
 
 def _machine() -> str:
@@ -281,7 +287,7 @@ def _key(compiler: Compiler, text: str, math: Mathematics) -> str:
         text,
         compiler.mark,
         *compiler.command,
-        *flags(compiler, math, _is_fused(text)),
+        *_flags_of(compiler, text, math),
         processor(),
         sys.platform,
     )
@@ -330,7 +336,7 @@ def _made(compiler: Compiler, text: str, math: Mathematics, key: str, name: str)
         if handle is not None:
             return handle
         if "symbol" in said[-1]:
-            raise SnnError(_our_mistake(compiler, flags(compiler, math, _is_fused(text)), text, said[-1], name))
+            raise SnnError(_our_mistake(compiler, _flags_of(compiler, text, math), text, said[-1], name))
         refused.append(f"{workshop} allows no programs")
     raise error(
         "E736",
@@ -361,7 +367,7 @@ def _built(
     compiler: Compiler, text: str, math: Mathematics, workshop: Path, name: str, refused: list[str]
 ) -> Path | None:
     """The library in the workshop; None, with the reason in ``refused``, when there is no room. Raises E734 and E735."""
-    wanted = flags(compiler, math, _is_fused(text))
+    wanted = _flags_of(compiler, text, math)
     known = _accepted(compiler, wanted)
     source = workshop / "model.c"
     try:
@@ -369,7 +375,7 @@ def _built(
     except OSError as problem:
         refused.append(f"{workshop}: {problem.strerror or problem}")
         return None
-    compile = _compile_halves if "#if SNN_HALF " in text else _compile
+    compile = _compile_halves if _is_model(text) else _compile
     built, output = compile(compiler, known, source)
     if built is None and known == wanted:
         known = _probe(compiler, wanted, workshop, output)

@@ -304,7 +304,7 @@ class Engine:
             slots = begun(forward_slots(run.passes, modes)) if fresh else forward_slots(run.passes, modes)
             run.infer_slots = tuple(s for s in slots if not s.array.endswith(KEPT))
             inference = _without(run.passes.forward, KEPT)
-            every.append(Pass(f"{name}{INFER}", inference, run.infer_slots, False))
+            every.append(Pass(f"{name}{INFER}", inference, run.infer_slots, False, None, cell.size))
             if backward:
                 run.forward_slots, run.backward_slots = slots, backward_slots(run.passes, modes)
                 if fresh:
@@ -313,8 +313,9 @@ class Engine:
                 if again:
                     run.backward_slots = recomputing(slots, run.backward_slots)
                     run.forward_slots, forward, before = run.infer_slots, inference, _without(forward, OUT)
-                every.append(Pass(f"{name}_forward", forward, run.forward_slots, False))
-                every.append(Pass(f"{name}_backward", run.passes.backward, run.backward_slots, True, before))
+                every.append(Pass(f"{name}_forward", forward, run.forward_slots, False, None, cell.size))
+                back = run.passes.backward
+                every.append(Pass(f"{name}_backward", back, run.backward_slots, True, before, cell.size))
         offset = float(self.plan.time_offset)
         self._cycles = self._whole_cycles()
         cycles = tuple(self._cycles.values())

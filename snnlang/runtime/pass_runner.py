@@ -28,13 +28,15 @@ LANES = 64
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A kernel with its slots; ``back``: time runs backwards; ``again``: the kernel that goes forwards before it, in compiled code."""
+    """A kernel with its slots; ``back``: time runs backwards; ``again``: the kernel that goes forwards before it, in compiled code; ``size``:
+    what the numbers of neurons of its calls are multiples of."""
 
     name: str
     kernel: Kernel
     slots: tuple[Slot, ...]
     back: bool
     again: Kernel | None = None
+    size: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,14 @@ class NativeRunner:
         offset: float,
         threads: int,
     ) -> None:
-        from snnlang.codegen.passes_c import c_text
+        from snnlang.codegen.passes_c import c_text, unit_of
 
         # passes that keep nothing are another library: it is compiled when they are first called, or at once where they are alone
         keeping = {p.name for p in passes if not p.name.endswith(INFER)} or {p.name for p in passes}
         self._parts = [
-            c_text([(p.name, p.kernel, p.slots, p.back, p.again) for p in part], precision, tuple(streams))
+            c_text(
+                [(p.name, p.kernel, p.slots, p.back, p.again, unit_of(p.size)) for p in part], precision, tuple(streams)
+            )
             for part in ([p for p in passes if p.name in keeping], [p for p in passes if p.name not in keeping])
         ]
         self.text = "\n".join(self._parts)

@@ -54,7 +54,9 @@ def c_text(
     """One file of functions: (name, kernel, its slots, whether time runs backwards, the forward kernel that comes before it, a number of
     :data:`UNITS` that every size is a multiple of, or 1)."""
     functions: list[_Function] = []
-    units: dict[str, int] = {}  # populations that differ in their names alone are compiled once, for what all their sizes share
+    units: dict[
+        str, int
+    ] = {}  # populations that differ in their names alone are compiled once, for what all their sizes share
     for name, kernel, slots, back, again, unit in passes:
         function = _Function(name, kernel, slots, back, again, precision, streams)
         functions.append(function)
@@ -64,7 +66,9 @@ def c_text(
     for function in functions:
         first = known.setdefault(function.alike, function.name)
         alone = first == function.name
-        made.append(function.text(units[function.alike]) if alone else _alias(function.name, function.kernel.title, first))
+        made.append(
+            function.text(units[function.alike]) if alone else _alias(function.name, function.kernel.title, first)
+        )
     body = "\n".join(made)
     head = [
         "/* Made by snnlang: neurons forwards and backwards through the steps of a sample. */",

@@ -29,6 +29,13 @@ RARE(4)
 RARE(8)
 GATHER(4)
 
+int64_t snn_rare_columns(void) { return COLUMNS; }
+
+void snn_rare_pack(const snn_reach *a, const real *weight, real scale, int64_t backwards, int64_t width, real *packed)
+{
+    pack_weights(a, weight, scale, backwards, width, packed);
+}
+
 /* How many vectors of channels lists sum side by side: few where more would stay empty. */
 int64_t snn_rare_vectors(int64_t targets)
 {

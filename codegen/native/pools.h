@@ -1,10 +1,5 @@
 /* Pools: sums over windows of planes (images times channels), their greatest values, and the adjoints of both. */
 
-typedef struct snn_pool {
-    int64_t height, width, rows, columns;   /* of a plane before and after */
-    int64_t kernel_y, kernel_x, stride_y, stride_x, top, left, apart_y, apart_x;
-} snn_pool;
-
 /* The taps of a window that begins at `at` which lie within 0 .. size - 1: from *low to *high - 1. */
 SNN_INLINE void inside(int64_t at, int64_t size, int64_t kernel, int64_t apart, int64_t *low, int64_t *high)
 {
@@ -19,32 +14,16 @@ SNN_INLINE void put(real *place, real value, int64_t add) { *place = add ? *plac
 
 void snn_pool_forward(const snn_pool *a, const real *in, real *out, int64_t first, int64_t last, int64_t greatest, real factor, int64_t add)
 {
-    const int64_t plain = !greatest && a->kernel_y == 2 && a->kernel_x == 2 && a->stride_y == 2 && a->stride_x == 2 && a->top == 0 &&
-                          a->left == 0 && a->apart_y == 1 && a->apart_x == 1 && 2*a->rows <= a->height && 2*a->columns <= a->width;
     for (int64_t plane = first; plane < last; plane++) {
         const real *const x = in + plane*a->height*a->width;
         real *const y = out + plane*a->rows*a->columns;
         for (int64_t r = 0; r < a->rows; r++) {
-            if (plain) { /* the usual case, as one vectorised loop */
-                const real *restrict upper = x + 2*r*a->width, *restrict lower = upper + a->width;
-                real *restrict made = y + r*a->columns;
-                if (add) {
-                    #pragma omp simd
-                    for (int64_t c = 0; c < a->columns; c++)
-                        made[c] += factor*(upper[2*c] + upper[2*c + 1] + lower[2*c] + lower[2*c + 1]);
-                } else {
-                    #pragma omp simd
-                    for (int64_t c = 0; c < a->columns; c++)
-                        made[c] = factor*(upper[2*c] + upper[2*c + 1] + lower[2*c] + lower[2*c + 1]);
-                }
-                continue;
-            }
             int64_t low, high;
             inside(r*a->stride_y - a->top, a->height, a->kernel_y, a->apart_y, &low, &high);
             for (int64_t c = 0; c < a->columns; c++) {
                 int64_t begin, end;
                 inside(c*a->stride_x - a->left, a->width, a->kernel_x, a->apart_x, &begin, &end);
-                real made = greatest ? -(real)INFINITY : (real)0;
+                real made = greatest ? -(real)__builtin_inf() : (real)0;
                 for (int64_t i = low; i < high; i++)
                     for (int64_t j = begin; j < end; j++) {
                         const real u = x[(r*a->stride_y - a->top + i*a->apart_y)*a->width + c*a->stride_x - a->left + j*a->apart_x];
@@ -76,22 +55,6 @@ void snn_pool_backward(const snn_pool *a, const real *bars, const real *sent, re
                     continue;
                 }
                 const real *restrict from = y + r*a->columns;
-                if (a->kernel_x == 2 && 2*a->columns == a->width) {
-                    if (add) {
-                        #pragma omp simd
-                        for (int64_t c = 0; c < a->columns; c++) {
-                            made[2*c] += factor*from[c];
-                            made[2*c + 1] += factor*from[c];
-                        }
-                    } else {
-                        #pragma omp simd
-                        for (int64_t c = 0; c < a->columns; c++) {
-                            made[2*c] = factor*from[c];
-                            made[2*c + 1] = factor*from[c];
-                        }
-                    }
-                    continue;
-                }
                 for (int64_t w = 0; w < a->width; w++) {
                     const int64_t c = w/a->kernel_x;
                     put(made + w, c < a->columns ? factor*from[c] : (real)0, add);

@@ -3,7 +3,7 @@
 /* Sixteen numbers of single precision. The header of the processor's instructions takes a compiler longer than all that is here, so what they
  * do is said by shuffles, and where they have no other name the compiler is asked whether it knows them. */
 #if defined(__AVX512F__) && defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
+#if __has_builtin(__builtin_shufflevector) && __has_builtin(__builtin_ia32_loadups512_mask) && __has_builtin(__builtin_ia32_storeups512_mask)
 #define SIXTEEN 1
 #endif
 #endif
@@ -12,14 +12,11 @@
 typedef float sixteen __attribute__((vector_size(64)));
 typedef float sixteen_any __attribute__((vector_size(64), aligned(4), may_alias));
 
-/* Numbers of a row that has `count` of them; those that are not there are 0. */
-static inline sixteen some_of(const float *x, int64_t count)
-{
-    if (count == 16) return *(const sixteen_any *)x;
-    sixteen made = {0};
-    for (int64_t i = 0; i < count; i++) made[i] = x[i];
-    return made;
-}
+/* A bit for each of `count` numbers, of which sixteen are looked at. */
+SNN_INLINE unsigned short first_bits(int64_t count) { return (unsigned short)(count >= 16 ? 0xffff : (1 << count) - 1); }
+
+/* Numbers of a row, where a bit is set; the others are 0 and nobody looks where they would be. */
+SNN_INLINE sixteen some_of(const float *x, unsigned short bits) { return __builtin_ia32_loadups512_mask((const void *)x, (sixteen){0}, bits); }
 
 #define LOWER(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
 #define UPPER(a, b) __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
@@ -32,7 +29,8 @@ static inline sixteen some_of(const float *x, int64_t count)
 static void __attribute__((noinline)) turn_square(int64_t rows, int64_t columns, const float *in, int64_t in_step, float *out, int64_t out_step, int add)
 {
     sixteen a[16], b[16];
-    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) a[i] = i < rows ? some_of(in + i*in_step, columns) : (sixteen){0};
+    const unsigned short across = first_bits(columns), down = first_bits(rows);
+    _Pragma("GCC unroll 16") for (int i = 0; i < 16; i++) a[i] = some_of(in + i*in_step, i < rows ? across : 0);
     _Pragma("GCC unroll 16") for (int i = 0; i < 16; i += 2) {
         b[i] = LOWER(a[i], a[i + 1]);
         b[i + 1] = UPPER(a[i], a[i + 1]);
@@ -53,9 +51,7 @@ static void __attribute__((noinline)) turn_square(int64_t rows, int64_t columns,
     }
     for (int j = 0; j < columns; j++) {
         float *const to = out + j*out_step;
-        if (rows == 16) *(sixteen_any *)to = add ? b[j] + *(const sixteen_any *)to : b[j];
-        else
-            for (int64_t i = 0; i < rows; i++) to[i] = add ? to[i] + b[j][i] : b[j][i];
+        __builtin_ia32_storeups512_mask((void *)to, add ? b[j] + some_of(to, down) : b[j], down);
     }
 }
 #endif

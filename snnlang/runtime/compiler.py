@@ -41,8 +41,15 @@ SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 NEEDED = ("-std=gnu11", "-fPIC", "-shared", "-pthread")
 #: How much effort goes into the loop over time, and into what runs once. More gains nothing: what must be vectorised says so in the text.
 MOST, LEAST = "-O2", "-O1"
-#: What libraries for batches are compiled with by GCC: what their loops gain from -O2 (fused products, whole vectors), in two thirds of its time.
-BATCHES = ("-O1", "-fstrict-aliasing", "-fexpensive-optimizations", "-ftree-loop-vectorize", "-fvect-cost-model=very-cheap")
+#: What GCC compiles the functions of batches with: all that their loops gain from -O2, fused products and whole vectors, in two thirds of
+#: its time.
+BATCHES = (
+    "-O1",
+    "-fstrict-aliasing",
+    "-fexpensive-optimizations",
+    "-ftree-loop-vectorize",
+    "-fvect-cost-model=very-cheap",
+)
 _INSTALL = {
     "linux": (
         "install one: 'apt install gcc libc6-dev' (or your system's package of gcc), or 'pip install snnlang[cc]'",

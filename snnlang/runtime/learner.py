@@ -156,6 +156,8 @@ class Learner:
             if any(array == link.weight for _, array, _, _ in chosen):
                 continue
             chosen.append((f"{owner}.{name}", link.weight, *self._weight_bounds(owner, name)))
+        if native is not None:
+            native.begin()
         weights = frozenset(array for _, array, _, _ in chosen)
         for population in self.experiment.network.populations:
             items: list[Param | State] = [*population.model.params, *population.model.states]

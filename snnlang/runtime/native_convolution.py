@@ -27,6 +27,8 @@ Values = NDArray[Any]
 RARE_PIXELS, RARE_SLOPES = 0.3, 0.2
 #: The same for runs forwards, where the columns of the kernel lie side by side.
 RUNS = 0.6
+#: The part of channels that are active in most networks, for what is compiled first.
+USUAL = 0.1
 #: What one multiplication costs in a run of the gradient, and in a block: one of a tile is 1.
 RUN_COST, BLOCK_COST = 1.2, 0.7
 #: Multiplications of a tile for each channel that are worth what evaluating and interpolating costs.
@@ -73,7 +75,6 @@ class NativeConvolution(Convolution):
     def __init__(self, native: Native, window: Window, groups: int, scale: float) -> None:
         super().__init__(window, groups, scale)
         self._native = native
-        native.expect_images()
         self._kept: list[Values] = []
         self._weights: Values = aligned.empty(0, native.real)
         pairs = _pairs(window)
@@ -84,8 +85,6 @@ class NativeConvolution(Convolution):
         w = window
         self._tiles = _Tiles(groups, self.outputs, self.inputs, *w.output[1:], *w.image[1:], *w.kernel, *w.padding)
         self._tiled = _tiles_cost(w, w.image, self.inputs, self.outputs) < BLOCK_COST * len(pairs)
-        if self._tiled:
-            native.expect("tiles")
         self._sides = w.dilation[1] == 1
         self._slope_costs = {
             "blocks": BLOCK_COST * after * w.kernel[0] * w.kernel[1],
@@ -104,8 +103,26 @@ class NativeConvolution(Convolution):
             *w.padding,
             w.dilation[0],
         )
+        self._expect()
         self._reached = np.full((window.kernel[0] * window.kernel[1], before), -1, np.int32)
         self._reached[pairs[:, 2], pairs[:, 0]] = pairs[:, 1]
+
+    def _expect(self) -> None:
+        """What will be called, or will be in most networks: forwards, back and for the gradient of a signal of :data:`USUAL` density."""
+        native, listed = self._native, min(self.inputs, self.outputs) >= FEWEST
+        if listed or self._way(1.0, np.inf) == "runs":
+            native.shape(self.outputs, self.window.kernel[1])
+        native.expect("run" if listed and self._sides else "rare" if listed else "reach")
+        native.expect("tiles" if self._tiled else "reach")
+        slopes = self._way(USUAL if listed else 1.0, np.inf)
+        native.expect({"runs": "meet", "tiles": "slopes"}.get(slopes, "rare" if listed else "weigh"))
+
+    def _way(self, active: float, images: float) -> str:
+        """Which way the gradient of the weights costs least."""
+        costs = {way: cost + 2 * cost / images if way == "tiles" else cost for way, cost in self._slope_costs.items()}
+        if self._run_cost is not None:
+            costs["runs"] = self._run_cost * active
+        return min(costs, key=lambda way: costs[way])
 
     def _reach(
         self, sources: int, targets: int, before: int, after: int, target: Values, source: Values, tap: Values
@@ -150,12 +167,13 @@ class NativeConvolution(Convolution):
 
     def _images(self, reach: _Reach, sent: Values, weight: Values, out: Values, add: bool, back: bool) -> None:
         native = self._native
-        columns = native.call("snn_columns")
         rare = not back and min(reach.sources, reach.targets) >= FEWEST and _density(sent) < RARE_PIXELS
+        kind = "rare" if rare else "reach"
+        columns = native.call(f"snn_{kind}_columns")
         vectors = native.call("snn_rare_vectors", reach.targets) if rare else 2
         width = columns * vectors // 2
         packed = self._packed(self.groups * -(-reach.targets // width) * width * reach.taps * reach.sources)
-        native.call("snn_pack", reach, np.ascontiguousarray(weight), self.scale, int(back), width, packed)
+        native.call(f"snn_{kind}_pack", reach, np.ascontiguousarray(weight), self.scale, int(back), width, packed)
         step = 1 if rare else 6  # images of a call of the dense kernel begin at multiples of its rows
         count = -(-sent.shape[0] // step)
         size = native.call("snn_rare_room", reach, width) if rare else native.call("snn_reach_room", reach)
@@ -174,7 +192,7 @@ class NativeConvolution(Convolution):
         native, frame = self._native, self._frame
         vectors = native.call("snn_run_vectors", self.outputs)
         channels = native.call("snn_run_part", frame, vectors)
-        width = native.call("snn_columns") * vectors // 2
+        width = native.call("snn_run_columns") * vectors // 2
         packed = self._packed(self.groups * -(-self.outputs // width) * width * self.taps)
         native.call("snn_run_pack", frame, np.ascontiguousarray(weight), self.scale, vectors, channels, packed)
         size = native.call("snn_run_room", frame, vectors)
@@ -226,7 +244,7 @@ class NativeConvolution(Convolution):
 
     def _meetings(self, sent: Values, arrived: Values, out: Values) -> None:
         native, frame, count = self._native, self._frame, sent.shape[0]
-        vectors = native.call("snn_run_vectors", self.outputs)
+        vectors = native.call("snn_meet_vectors", self.outputs)
         size = native.call("snn_meet_room", frame, self.inputs, vectors)
         rooms = [native.room(part, size) for part in range(native.threads)]
 
@@ -269,12 +287,7 @@ class NativeConvolution(Convolution):
             super().gradient(sent, arrived, out)
             return
         active = _density(sent) if min(self.inputs, self.outputs) >= FEWEST else 1.0
-        costs = {
-            way: cost + 2 * cost / len(sent) if way == "tiles" else cost for way, cost in self._slope_costs.items()
-        }
-        if self._run_cost is not None:
-            costs["runs"] = self._run_cost * active
-        match min(costs, key=lambda way: costs[way]):
+        match self._way(active, len(sent)):
             case "runs":
                 self._meetings(sent, arrived, out)
             case "tiles":
@@ -301,7 +314,7 @@ class NativeConvolution(Convolution):
 
     def _rare_gradient(self, sent: Values, arrived: Values, out: Values) -> None:
         native, slide = self._native, self._slide
-        columns = native.call("snn_columns")
+        columns = native.call("snn_rare_columns")
         vectors = native.call("snn_rare_vectors", self.outputs)
         each = slide.after * -(-self.outputs // columns) * columns
         piece = max(1, min(sent.shape[0], RARE_PIECE // each))

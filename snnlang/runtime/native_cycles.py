@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from snnlang.codegen import kernel as k
 from snnlang.runtime import aligned
-from snnlang.runtime.native_products import NativeDense, native_text
+from snnlang.runtime.native_products import NativeDense, lend, native_text
 from snnlang.runtime.pass_runner import Cycle, NativeRunner, Pass, Span, blocks
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ class CyclingRunner(NativeRunner):
 def _library(double: bool) -> Any:
     from snnlang.runtime.compiler import library
 
-    handle = library(native_text("cycles", double), "fast", "cycles").handle
+    handle = library(native_text(("cycles",), double), "fast", "cycles").handle
+    lend("rows", double, handle)
     for name in ("snn_cycle_room", "snn_packed"):
         getattr(handle, name).restype = ctypes.c_int64
     return handle

@@ -32,15 +32,10 @@ def _text(double: bool) -> str:
 class NativeLists(Native):
     """The library of lists of one precision."""
 
-    def _built(self, kind: str) -> Any:
-        import ctypes
+    what = "lists"
 
-        from snnlang.runtime.compiler import library
-
-        handle = library(_text(self.double), "fast", "lists").handle
-        for name in ("snn_list_room", "snn_list_lanes"):
-            getattr(handle, name).restype = ctypes.c_int64
-        return handle
+    def _text(self, kinds: tuple[str, ...]) -> str:
+        return _text(self.double)
 
 
 def _sorted(of: Values, count: int, *others: Values) -> tuple[Values, ...]:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -44,45 +45,46 @@ WORTH_LISTS = 2_000_000
 HEAD = """\
 /* Made by snnlang: products of connections with whole batches. */
 #define SNN_FUSED 1
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 typedef {real} real;
 #define SNN_INLINE static inline __attribute__((always_inline))
 """
-#: The texts of each library: lists of rows alone, or with what works on images; further ways through a convolution; groups of rows;
-#: cycles of populations.
+_LISTS, _ROWS = ("vectors.h", "places.h", "listing.h"), ("vectors.h", "places.h", "listing.h", "rows.h")
+_IMAGES = ("vectors.h", "turning.h", "images.h")
+#: By kind, which is the second word of its functions' names, the texts of a library; those of several kinds stand in the order of _ORDER.
 _PARTS = {
-    "rows": ("vectors.h", "places.h", "rows.h"),
-    "images": (
-        "vectors.h",
-        "places.h",
-        "rows.h",
-        "turning.h",
-        "images.h",
-        "convolution.h",
-        "convolution_runs.h",
-        "pools.h",
-    ),
-    "rare": ("vectors.h", "places.h", "rows.h", "turning.h", "images.h", "convolution_lists.h"),
-    "tiles": ("vectors.h", "turning.h", "images.h", "filtering.h", "convolution_tiles.h"),
-    "slopes": ("vectors.h", "turning.h", "images.h", "filtering.h", "convolution_slopes.h"),
+    "rows": _ROWS,
+    "reach": (*_IMAGES, "convolution.h"),
+    "weigh": (*_IMAGES, "convolution_weights.h"),
+    "run": (*_LISTS, *_IMAGES, "actives.h", "convolution_runs.h"),
+    "meet": (*_LISTS, *_IMAGES, "actives.h", "convolution_meets.h"),
+    "rare": (*_ROWS, *_IMAGES, "convolution_lists.h"),
+    "tiles": (*_IMAGES, "filtering.h", "convolution_tiles.h"),
+    "slopes": (*_IMAGES, "filtering.h", "convolution_slopes.h"),
+    "half": ("vectors.h", "planes.h", "halves.h"),
+    "pool": ("vectors.h", "planes.h", "pools.h"),
     "groups": ("vectors.h", "places.h", "groups.h"),
-    "cycles": ("vectors.h", "places.h", "rows.h", "matrices.h", "cycles.h"),
+    "cycles": (*_ROWS, "matrices.h", "cycles.h"),
 }
-_FURTHER = ("rare", "tiles", "slopes", "groups")
+_ORDER = tuple(dict.fromkeys(part for kind in _PARTS for part in _PARTS[kind]))
 _COUNTS = (
-    "snn_columns",
+    "snn_reach_columns",
     "snn_reach_room",
+    "snn_run_columns",
+    "snn_rare_columns",
     "snn_rare_room",
     "snn_weigh_room",
     "snn_rare_weigh_room",
     "snn_rare_vectors",
     "snn_rows_list",
+    "snn_list_room",
+    "snn_list_lanes",
     "snn_run_vectors",
     "snn_run_part",
     "snn_run_room",
     "snn_meet_room",
+    "snn_meet_vectors",
     "snn_tiles_packed",
     "snn_tiles_images",
     "snn_tiles_room",
@@ -109,17 +111,42 @@ class _Pool(ctypes.Structure):
     _fields_ = members("height width rows columns kernel_y kernel_x stride_y stride_x top left apart_y apart_x")
 
 
-@lru_cache(maxsize=4)
-def native_text(kind: str, double: bool) -> str:
-    """The text of a library: the parts that :data:`_PARTS` names, in one precision."""
+#: Columns of a kernel that meet an active source at once, by how many are left; see convolution_meets.h.
+MEETING = (0, 1, 2, 3, 2, 5)
+
+
+@lru_cache(maxsize=8)
+def native_text(
+    kinds: tuple[str, ...], double: bool, many: frozenset[bool] = frozenset(), meets: frozenset[int] = frozenset()
+) -> str:
+    """The text of a library of some kinds, in one precision. ``many``: whether convolutions have more targets than two vectors of 64 bytes
+    hold, and ``meets``: how many columns of their kernels meet a source at once."""
     folder = files("snnlang.codegen") / "native"
-    return HEAD.format(real="double" if double else "float") + "\n".join(
-        (folder / part).read_text(encoding="utf-8") for part in _PARTS[kind]
-    )
+    names = {part for kind in kinds for part in _PARTS[kind]}
+    wanted = [f"#define {'MANY' if value else 'FEW'} 1" for value in sorted(many)]
+    wanted.append(f"#define MEETS(N) {' '.join(f'MEET(N, {count})' for count in sorted(meets))}")
+    wanted.append(f"#define MEETINGS(N) {{{', '.join(f'[{count}] = meet_##N##_{count}' for count in sorted(meets))}}}")
+    shapes = "\n".join(wanted) + "\n" if names & {"actives.h"} else ""
+    texts = ((folder / part).read_text(encoding="utf-8") for part in _ORDER if part in names)
+    return HEAD.format(real="double" if double else "float") + shapes + "\n".join(texts)
+
+
+#: Libraries of other kinds whose functions are those of a kind, too, by kind and whether they are of double precision.
+_lent: dict[tuple[str, bool], Any] = {}
+
+
+def lend(kind: str, double: bool, handle: Any) -> None:
+    """A loaded library has the functions of a kind among its own: nobody need compile them again."""
+    _lent[kind, double] = handle
 
 
 class Native:
-    """The compiled library of one precision, and the threads that share out its work. It is compiled when it is first called."""
+    """The compiled functions of one precision, and the threads that share out their work.
+
+    They are compiled when they are first called: together what was expected, other kinds alone.
+    """
+
+    what = "products"
 
     def __init__(self, precision: str, threads: int = 1) -> None:
         self.double = precision == "double"
@@ -128,52 +155,78 @@ class Native:
         self.threads = threads
         self._team = Team(threads)
         self._rooms: list[Values] = []
-        self._kind = "rows"
-        self._building: Future[Any] | None = None
-        self._further: dict[str, Future[Any]] = {}
+        self._expected: set[str] = set()
+        self._beside: set[str] = set()
+        self._many: set[bool] = set()
+        self._meets: set[int] = set()
+        self._libraries: dict[str, Future[Any]] = {}
+        self._lock = Lock()
 
-    def expect_images(self) -> None:
-        """Images will come: begin to compile, while everything else is made ready."""
-        if self._kind == "rows":
-            self._kind = "images"
-            self.__dict__.pop("handle", None)
-            self._building = self._begun(self._kind)
+    def expect(self, *kinds: str) -> None:
+        """Kinds will be called for any data."""
+        self._expected |= set(kinds)
 
-    def expect(self, kind: str) -> Future[Any]:
-        """Begin to compile a further library, whose functions are called ``snn_KIND_…``."""
-        if kind not in self._further:
-            self._further[kind] = self._begun(kind)
-        return self._further[kind]
+    def expect_beside(self, kind: str) -> None:
+        """A kind may be called: compiled at once where others are, else when it is needed."""
+        self._beside.add(kind)
 
-    def _begun(self, kind: str) -> Future[Any]:
+    def shape(self, targets: int, columns: int) -> None:
+        """A convolution of so many targets and columns of its kernel: code for others is not compiled."""
+        many, meets = targets * self.real.itemsize > 128, set[int]()
+        while columns > 0:
+            meets.add(MEETING[min(columns, 5)])
+            columns -= MEETING[min(columns, 5)]
+        if many not in self._many or not meets <= self._meets:
+            self._many.add(many)
+            self._meets |= meets
+            self._libraries.clear()
+
+    def begin(self) -> None:
+        """Begin to compile what is expected, while everything else is made ready."""
+        if self._expected:
+            self._library(next(iter(self._expected)))
+
+    def _library(self, kind: str) -> Future[Any]:
+        with self._lock:
+            if kind not in self._libraries:
+                kinds = {kind}
+                if kind in self._expected:
+                    kinds = (self._expected | self._beside) - self._libraries.keys()
+                building = self._begun(tuple(sorted(kinds)))
+                self._libraries.update(dict.fromkeys(kinds, building))
+            return self._libraries[kind]
+
+    def _begun(self, kinds: tuple[str, ...]) -> Future[Any]:
+        lent = _lent.get((kinds[0], self.double)) if len(kinds) == 1 else None
+        if lent is not None:
+            made = Future[Any]()
+            made.set_result(lent)
+            return made
         maker = ThreadPoolExecutor(1)
-        building = maker.submit(self._built, kind)
+        building = maker.submit(self._built, self._text(kinds))
         maker.shutdown(wait=False)
         return building
 
-    def _built(self, kind: str) -> Any:
+    def _text(self, kinds: tuple[str, ...]) -> str:
+        return native_text(kinds, self.double, frozenset(self._many), frozenset(self._meets))
+
+    def _built(self, text: str) -> Any:
         from snnlang.runtime.compiler import library
 
-        handle = library(native_text(kind, self.double), "fast", "products").handle
+        handle = library(text, "fast", self.what).handle
         for name in _COUNTS:
             if hasattr(handle, name):
                 getattr(handle, name).restype = ctypes.c_int64
         return handle
 
-    @cached_property
-    def handle(self) -> Any:
-        """The library."""
-        return self._built(self._kind) if self._building is None else self._building.result()
-
     @property
     def grouping(self) -> Any:
         """The library of products in groups: what is sent decides whether there are any."""
-        return self.expect("groups").result()
+        return self._library("groups").result()
 
     def call(self, name: str, *arguments: Any) -> int:
         """A function: arrays go as pointers, whole numbers as 64 bits, others as ``real``; structures by reference."""
-        kind = name.split("_")[1]
-        handle = self.expect(kind).result() if kind in _FURTHER else self.handle
+        handle = self._library(name.split("_")[1]).result()
         return int(getattr(handle, name)(*(self._argument(value) for value in arguments)) or 0)
 
     def _argument(self, value: Any) -> Any:
@@ -211,6 +264,7 @@ class NativeDense(Dense):
     def __init__(self, native: Native, pre: int, post: int, scale: float = 1.0, mask: Values | None = None) -> None:
         super().__init__(pre, post, scale, mask)
         self._native = native
+        native.expect_beside("rows")
         self._grouping = Grouping(native)
         self._listed: tuple[Values, Values, Values] | None = None
         self._turned: tuple[Values, Values] = (np.empty(0, np.int32), np.empty(0, native.real))
@@ -329,8 +383,10 @@ class NativePool(Pool):
     def __init__(self, native: Native, window: Window, scale: float, greatest: bool) -> None:
         super().__init__(window, scale, greatest)
         self._native = native
-        native.expect_images()
         w = window
+        self._half = not greatest and w.kernel == w.stride == (2, 2) and w.padding == (0, 0) and w.dilation == (1, 1)
+        self._half = self._half and all(2 * w.output[axis] <= w.image[axis] for axis in (1, 2))
+        native.expect("half" if self._half else "pool")
         self._shape = _Pool(*w.image[1:], *w.output[1:], *w.kernel, *w.stride, *w.padding, *w.dilation)
 
     def forward(self, sent: Values, weight: Values, out: Values, add: bool) -> None:
@@ -340,6 +396,9 @@ class NativePool(Pool):
         factor = self.scale * float(weight.reshape(-1)[0])
 
         def part(first: int, last: int, _: int) -> None:
+            if self._half:
+                self._native.call("snn_half_forward", self._shape, sent, out, first, last, factor, int(add))
+                return
             self._native.call(
                 "snn_pool_forward", self._shape, sent, out, first, last, int(self.greatest), factor, int(add)
             )
@@ -354,6 +413,9 @@ class NativePool(Pool):
         factor = self.scale * float(weight.reshape(-1)[0])
 
         def part(first: int, last: int, _: int) -> None:
+            if self._half:
+                self._native.call("snn_half_backward", self._shape, arrived, out, first, last, factor, int(add))
+                return
             self._native.call(
                 "snn_pool_backward",
                 self._shape,

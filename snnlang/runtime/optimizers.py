@@ -25,9 +25,9 @@ MEMORIES = {"sgd": 1, "adam": 2, "adamw": 2, "adamax": 2, "rmsprop": 2}
 _C = """\
 /* Made by snnlang: one pass of an optimizer over all parameters. */
 #define SNN_FUSED 1
-#include <math.h>
 #include <stdint.h>
 typedef {real} real;
+real {sqrt}(real), {fabs}(real);
 #define OPTIMIZER(name) void name(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
 #define EACH _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
 """
@@ -36,9 +36,13 @@ _CUDA = """\
 #define OPTIMIZER(name) extern "C" __global__ void name(int64_t n, const real *a, const real *g, real *m, real *v, real *p)
 #define EACH for (int64_t i = (int64_t)blockIdx.x*blockDim.x + threadIdx.x; i < n; i += (int64_t)gridDim.x*blockDim.x)
 """
-_TEXT = """\
+_HEAD = """\
 #define SQRT {sqrt}
 #define FABS {fabs}
+"""
+#: By function: only that of the chosen optimizer is compiled.
+_TEXTS = {
+    "snn_sgd": """\
 OPTIMIZER(snn_sgd)
 {{
     const real lr = a[0], momentum = a[1], nesterov = a[2], decay = a[3], scale = a[4];
@@ -49,6 +53,8 @@ OPTIMIZER(snn_sgd)
         p[i] -= lr*(nesterov != 0 ? d + momentum*next : next);
     }}
 }}
+""",
+    "snn_adam": """\
 OPTIMIZER(snn_adam)
 {{
     const real lr = a[0], beta1 = a[1], beta2 = a[2], epsilon = a[3], decay = a[4], scale = a[5], first = a[6], second = a[7], apart = a[8];
@@ -59,6 +65,8 @@ OPTIMIZER(snn_adam)
         p[i] -= lr*(m[i]*first/(SQRT(v[i]*second) + epsilon) + apart*p[i]);
     }}
 }}
+""",
+    "snn_adamax": """\
 OPTIMIZER(snn_adamax)
 {{
     const real lr = a[0], beta1 = a[1], beta2 = a[2], epsilon = a[3], decay = a[4], scale = a[5], first = a[6];
@@ -69,6 +77,8 @@ OPTIMIZER(snn_adamax)
         p[i] -= lr*first*m[i]/v[i];
     }}
 }}
+""",
+    "snn_rmsprop": """\
 OPTIMIZER(snn_rmsprop)
 {{
     const real lr = a[0], alpha = a[1], epsilon = a[2], momentum = a[3], decay = a[4], scale = a[5];
@@ -79,7 +89,8 @@ OPTIMIZER(snn_rmsprop)
         p[i] -= lr*m[i];
     }}
 }}
-"""
+""",
+}
 
 
 class Optimizer:
@@ -111,11 +122,13 @@ class Optimizer:
             from snnlang.codegen.passes_cuda import head
 
             lines = head("double" if double else "single")
-            self._kernel = self.arrays.optimizer("\n".join(lines) + (_CUDA + _TEXT).format(**names), entry)
+            self._kernel = self.arrays.optimizer(
+                "\n".join(lines) + (_CUDA + _HEAD + _TEXTS[entry]).format(**names), entry
+            )
         elif compiled:
             from snnlang.runtime.compiler import library
 
-            function = getattr(library((_C + _TEXT).format(**names), "fast", "optimizer").handle, entry)
+            function = getattr(library((_C + _HEAD + _TEXTS[entry]).format(**names), "fast", "optimizer").handle, entry)
             function.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * 5
             function.restype = None
             self._function = function

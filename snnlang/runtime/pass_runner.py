@@ -28,8 +28,8 @@ LANES = 64
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A kernel with its slots; ``back``: time runs backwards; ``again``: the kernel that goes forwards before it, in compiled code; ``size``:
-    what the numbers of neurons of its calls are multiples of."""
+    """A kernel with its slots; ``back``: time runs backwards; ``again``: the kernel that goes forwards before it, in compiled code;
+    ``size``: what the numbers of neurons of its calls are multiples of."""
 
     name: str
     kernel: Kernel

@@ -440,7 +440,8 @@ def every_text(precision: Any) -> list[str]:
     """Products, optimizers, and passes with draws, coefficients, late connections and a cycle."""
     suffix = "f" if precision == "single" else ""
     names = {"sqrt": f"sqrt{suffix}", "fabs": f"fabs{suffix}"}
-    texts = [products_text(precision), "\n".join(head(precision)) + (optimizers._CUDA + optimizers._TEXT).format(**names)]
+    every = "".join((optimizers._CUDA, optimizers._HEAD, *optimizers._TEXTS.values())).format(**names)
+    texts = [products_text(precision), "\n".join(head(precision)) + every]
     for source, x, y in (MODELS["coefficients"](), MODELS["late"]()):
         net = network(source, "cuda", "float32" if precision == "single" else "float64")
         net.grad(x, y)

@@ -77,7 +77,7 @@ static void __attribute__((noinline)) turn_over(int64_t rows, int64_t columns, c
         }
 }
 
-static void turn(int64_t rows, int64_t columns, const real *in, int64_t in_step, real *out, int64_t out_step)
+static void __attribute__((unused)) turn(int64_t rows, int64_t columns, const real *in, int64_t in_step, real *out, int64_t out_step)
 {
     turn_over(rows, columns, in, in_step, out, out_step, 0);
 }

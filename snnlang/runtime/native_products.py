@@ -50,7 +50,7 @@ HEAD = """\
 typedef {real} real;
 #define SNN_INLINE static inline __attribute__((always_inline))
 """
-_LISTS, _ROWS = ("vectors.h", "places.h", "listing.h"), ("vectors.h", "places.h", "listing.h", "rows.h")
+_LISTS, _ROWS = ("vectors.h", "listing.h"), ("vectors.h", "places.h", "listing.h", "rows.h")
 _IMAGES = ("vectors.h", "turning.h", "images.h")
 #: By kind, which is the second word of its functions' names, the texts of a library; those of several kinds stand in the order of _ORDER.
 _PARTS = {

@@ -116,6 +116,16 @@ def test_the_package_of_the_wheel_is_the_last_resort(tmp_path: Path, monkeypatch
     assert "-fno-sanitize=undefined" in compiler.flags(found)
 
 
+def test_batches_are_compiled_with_what_they_gain_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By GCC alone, and no model."""
+    for name, batches in (("gcc", compiler.BATCHES), ("clang", (compiler.MOST,))):
+        monkeypatch.setenv("SNN_CC", script(tmp_path, name, "exit 0"))
+        found = compiler.require()
+        given = compiler._flags_of(found, "#define SNN_FUSED 1\nint batches;", "fast")
+        assert given[1 : 1 + len(batches)] == batches
+        assert compiler._flags_of(found, "#if SNN_HALF != 1\n#endif\n", "fast")[1] == compiler.MOST
+
+
 def test_zig_started_by_python_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SNN_CC", f"{sys.executable} -m ziglang cc")
     found = compiler.require()

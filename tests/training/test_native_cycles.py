@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnlang.runtime import native_cycles, native_products
+from snnlang.runtime import compiler, native_cycles, native_products
 from tests.targets import needs_compiler
 
 from .networks import NEURONS, images, network, text
@@ -90,3 +90,13 @@ def test_large_connections_go_step_by_step(monkeypatch: pytest.MonkeyPatch) -> N
     assert whole[0] == pytest.approx(parts[0], rel=1e-12)
     for key, value in parts[1].items():
         assert np.allclose(whole[1][key], value, rtol=1e-9, atol=1e-13), key
+
+
+def test_rows_are_gathered_by_the_library_of_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text holds theirs: nothing is compiled twice."""
+    native_cycles._library(False)
+    monkeypatch.setattr(compiler, "library", lambda *_: pytest.fail("compiled again"))
+    native, sent = native_products.Native("single"), np.eye(3, dtype=np.float32)
+    begin, index, value = np.empty(4, np.int64), np.empty(25, np.int32), np.empty(25, np.float32)
+    assert native.call("snn_rows_list", sent, 3, 3, begin, index, value) == 3
+    assert (list(begin), list(index[:3]), list(value[:3])) == ([0, 1, 2, 3], [0, 1, 2], [1, 1, 1])

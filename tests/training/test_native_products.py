@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from snnlang.codegen.patterns import window
-from snnlang.runtime import native_convolution, native_products
+from snnlang.runtime import compiler, native_convolution, native_products
 from snnlang.runtime.native_convolution import NativeConvolution
 from snnlang.runtime.native_products import Native, NativeDense, NativePool
 from snnlang.runtime.products import Dense
@@ -260,3 +262,54 @@ def test_other_layouts_fall_back() -> None:
     x, w = rng.normal(size=(4, 72)), rng.normal(size=54)
     y = rng.normal(size=(4, 48))
     agree(results(a, x, w, y), results(b, x, w, y), 1e-12)
+
+
+def test_what_is_expected_is_compiled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One library for what every batch of a network calls, further ones for what its data asks for, and no shape that it has not."""
+    made: list[str] = []
+    plain = compiler.library
+
+    def library(text: str, math: Any = "fast", name: str = "model") -> Any:
+        made.append(text)
+        return plain(text, math, name)
+
+    monkeypatch.setattr(compiler, "library", library)
+    native, rng = Native("single"), np.random.default_rng(3)
+    seen = Window((16, 12, 12), (40, 8, 8), (5, 5), (1, 1), (0, 0), (1, 1))
+    product = NativeConvolution(native, seen, 1, 1.0)
+    NativePool(native, Window((40, 8, 8), (40, 4, 4), (2, 2), (2, 2), (0, 0), (1, 1)), 0.25, False)
+    NativeDense(native, 640, 10)
+    native.begin()
+    w, y = rng.normal(size=16 * 40 * 25).astype(np.float32), rng.normal(size=(16, 40 * 64)).astype(np.float32)
+    few, most = (sparse(rng, (16, 16 * 144), part, native.real) for part in (0.1, 0.9))
+    results(product, few, w, y)
+    (together,) = made
+    for function in ("run_images", "meet_weigh", "tiles_back", "half_forward", "rows_gather"):
+        assert f"snn_{function}(" in together
+    for function in ("reach_images", "slopes_add", "weigh", "rare_images", "pool_forward"):
+        assert f"snn_{function}(" not in together
+    assert "#define MEETS(N) MEET(N, 5)\n" in together
+    agree(results(product, most, w, y), results(Convolution(seen, 1, 1.0), most, w, y), close("single"))
+    assert [name in made[1] for name in ("snn_reach_images(", "snn_slopes_add(")] == [True, False]
+    assert len(made) == 3
+    # another shape: what was compiled has not its kernels
+    other = Window((16, 12, 12), (20, 9, 9), (4, 4), (1, 1), (0, 0), (1, 1))
+    second, kernels = NativeConvolution(native, other, 1, 1.0), rng.normal(size=16 * 20 * 16).astype(np.float32)
+    bars = rng.normal(size=(16, 20 * 81)).astype(np.float32)
+    agree(results(second, few, kernels, bars), results(Convolution(other, 1, 1.0), few, kernels, bars), close("single"))
+    assert "#define MEETS(N) MEET(N, 2) MEET(N, 5)\n" in made[3]
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("many", [{True}, {False}, {True, False}], ids=["many", "few", "both"])
+def test_every_text_is_without_warnings(double: bool, many: set[bool], tmp_path: Path) -> None:
+    """Each kind alone and those of images together, as the machine's compiler reads them."""
+    found = compiler.require()
+    images = ("rows", "reach", "weigh", "run", "meet", "rare", "tiles", "slopes", "half", "pool")
+    every = [*((kind,) for kind in native_products._PARTS), images]
+    for kinds in every if many == {True} else [images]:
+        (tmp_path / "text.c").write_text(native_products.native_text(kinds, double, frozenset(many), frozenset({1, 2, 3, 5})))
+        warnings = ["-Wall", "-Wextra", "-Werror"]
+        command = [*found.command, *compiler.flags(found, model=False), *warnings, "-fsyntax-only", "text.c"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (kinds, done.stderr)

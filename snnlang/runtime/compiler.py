@@ -47,6 +47,7 @@ BATCHES = (
     "-O1",
     "-fstrict-aliasing",
     "-fexpensive-optimizations",
+    "-ftree-pre",
     "-ftree-loop-vectorize",
     "-fvect-cost-model=very-cheap",
 )

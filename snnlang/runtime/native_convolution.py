@@ -7,7 +7,9 @@ What is sent decides, never the number of threads, and every sum has one order: 
   blocks of registers (codegen/native/convolution.h).
 * Adjoints are dense: what goes back to the senders takes those blocks, or tiles of fewer multiplications
   (codegen/native/filtering.h).
-* The gradient of the weights takes runs, blocks or tiles, whichever are estimated to cost least, and lists below :data:`RARE_SLOPES`.
+* The gradient of the weights takes runs (codegen/native/convolution_meets.h), blocks (convolution_weights.h) or tiles
+  (convolution_slopes.h), whichever are estimated to cost least, and lists below :data:`RARE_SLOPES`.
+* What networks usually take is compiled at once, for the shapes that they have; a way that data asks for besides when it is first taken.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ is decided by what is sent, never by the number of threads, and every sum has on
 * A dense connection is a matrix product of the BLAS, until rows that are zero together leave out enough of it
   (:mod:`snnlang.runtime.native_groups`), or fewer than :data:`RARE` of its senders are active (a sample of :data:`LOOKED_AT` rows is
   counted): then rows of the weights are gathered (codegen/native/rows.h).
+* Pools of 2 x 2 sums have code of their own (codegen/native/halves.h) beside that of all others (codegen/native/pools.h).
 * Convolutions are in :mod:`snnlang.runtime.native_convolution`.
 """
 

@@ -50,6 +50,7 @@ BATCHES = (
     "-ftree-pre",
     "-ftree-loop-vectorize",
     "-fvect-cost-model=very-cheap",
+    "-fno-ivopts",
 )
 _INSTALL = {
     "linux": (
@@ -215,8 +216,11 @@ def flags(compiler: Compiler, math: Mathematics = "fast", fused: bool = False, m
 
 
 def _flags_of(compiler: Compiler, text: str, math: Mathematics) -> tuple[str, ...]:
-    """The flags for a text: that products and sums may be fused is said at its beginning, that it is a model by its halves."""
-    return flags(compiler, math, "#define SNN_FUSED 1" in text[:2000], _is_model(text))
+    """The flags for a text: that products and sums may be fused, and that loops gain from addresses that are counted on, is said at its
+    beginning, that it is a model by its halves."""
+    head = text[:2000]
+    given = flags(compiler, math, "#define SNN_FUSED 1" in head, _is_model(text))
+    return tuple(flag for flag in given if flag != "-fno-ivopts") if "#define SNN_ADDRESSES 1" in head else given
 
 
 def _is_model(text: str) -> bool:

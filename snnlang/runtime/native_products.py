@@ -129,7 +129,10 @@ def native_text(
     wanted.append(f"#define MEETINGS(N) {{{', '.join(f'[{count}] = meet_##N##_{count}' for count in sorted(meets))}}}")
     shapes = "\n".join(wanted) + "\n" if names & {"actives.h"} else ""
     texts = ((folder / part).read_text(encoding="utf-8") for part in _ORDER if part in names)
-    return HEAD.format(real="double" if double else "float") + shapes + "\n".join(texts)
+    head = HEAD.format(real="double" if double else "float") + (
+        "#define SNN_ADDRESSES 1\n" if "groups" in kinds else ""
+    )
+    return head + shapes + "\n".join(texts)
 
 
 #: Libraries of other kinds whose functions are those of a kind, too, by kind and whether they are of double precision.

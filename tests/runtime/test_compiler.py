@@ -123,6 +123,8 @@ def test_batches_are_compiled_with_what_they_gain_from(tmp_path: Path, monkeypat
         found = compiler.require()
         given = compiler._flags_of(found, "#define SNN_FUSED 1\nint batches;", "fast")
         assert given[1 : 1 + len(batches)] == batches
+        counted = compiler._flags_of(found, "#define SNN_ADDRESSES 1\nint batches;", "fast")
+        assert "-fno-ivopts" not in counted
         assert compiler._flags_of(found, "#if SNN_HALF != 1\n#endif\n", "fast")[1] == compiler.MOST
 
 

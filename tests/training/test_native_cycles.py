@@ -99,4 +99,4 @@ def test_rows_are_gathered_by_the_library_of_cycles(monkeypatch: pytest.MonkeyPa
     native, sent = native_products.Native("single"), np.eye(3, dtype=np.float32)
     begin, index, value = np.empty(4, np.int64), np.empty(25, np.int32), np.empty(25, np.float32)
     assert native.call("snn_rows_list", sent, 3, 3, begin, index, value) == 3
-    assert (list(begin), list(index[:3]), list(value[:3])) == ([0, 1, 2, 3], [0, 1, 2], [1, 1, 1])
+    assert (begin.tolist(), index[:3].tolist(), value[:3].tolist()) == ([0, 1, 2, 3], [0, 1, 2], [1.0, 1.0, 1.0])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from snnlang.codegen.passes_c import LANES, unit_of
-from snnlang.runtime.compiler import find
 from snnlang.runtime.pass_runner import NativeRunner
+from tests.targets import needs_compiler
 
 from .networks import NEURONS, images, network, text
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+pytestmark = needs_compiler
 
 #: Of two layers of one model: whole blocks, whole blocks beside parts of 16 and of 8, parts alone, odd numbers beside each.
 SIZES = [(64, 128), (64, 80), (128, 72), (16, 48), (8, 200), (70, 64), (65, 3)]

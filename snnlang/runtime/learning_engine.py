@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ from snnlang.codegen.learning_plan import Layer, LearningPlan, Link
 from snnlang.codegen.passes import KEPT, OUT, Passes, passes
 from snnlang.codegen.passes_layout import Mode, Modes, Slot, backward_slots, begun, forward_slots, recomputing
 from snnlang.frozen import dataclass, field
+from snnlang.runtime import aligned
 from snnlang.runtime.batch_norm import Normalisers, Stage
 from snnlang.runtime.learning_arrays import Arrays, HostArrays
 from snnlang.runtime.native_products import NativeDense
+from snnlang.runtime.optimizers import Update
 from snnlang.runtime.pass_runner import INFER, LANES, Cycle, CycleRunner, NumpyRunner, Pass, Prepared, Runner, blocks
 from snnlang.runtime.products import Dense, Product
 from snnlang.runtime.shared_buffers import Shared, leaves_signal, shared
@@ -33,6 +35,8 @@ Values = NDArray[Any]
 _MODES: tuple[Mode, ...] = ("each", "sum")
 #: Bytes of what is kept of a block of neurons up to which a backward pass computes it again: they stay in the second-level cache.
 _AGAIN = 1 << 17
+#: Bytes of a gradient that is worth leaving as a product.
+WORTH_LATE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,17 @@ class Wiring:
     stages: Mapping[str, Stage] = field(default_factory=dict)  # batch normalisations by link
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A weight's gradient that is still a product: ``product`` makes it from what was ``sent`` and the adjoints of what ``arrived``, whole
+    in ``total`` or some rows at a time."""
+
+    product: NativeDense
+    sent: Values
+    arrived: Values
+    total: Values
+
+
 class _CellRun:
     """One cell with its modes, passes and buffers."""
 
@@ -91,7 +106,8 @@ class Engine:
     """Forward and backward passes of one network.
 
     ``once`` names the network inputs that are the same in every step. After :meth:`backward`, ``gradients`` holds the sums over the batch,
-    by name of the array, with the shapes of ``values``.
+    by name of the array, with the shapes of ``values``. Those of ``late`` weights may be left as ``pending`` products, if asked for:
+    :meth:`settle` makes them, at the latest before the next pass.
     """
 
     def __init__(
@@ -111,6 +127,7 @@ class Engine:
         resets: bool = True,
         want_inputs: bool = False,
         arrays: Arrays | None = None,
+        late: frozenset[str] = frozenset(),
     ) -> None:
         self.arrays: Arrays = arrays or HostArrays(target, threads)
         self.xp = self.arrays.xp
@@ -130,9 +147,12 @@ class Engine:
         self.once = once
         self.real = np.dtype(np.float32 if self.plan.precision == "single" else np.float64)
         self.gradients: dict[str, Values] = {}
+        self.late = late
+        self.pending: dict[str, Pending] = {}
         self._norms = Normalisers(wiring.stages, wiring.values, self.arrays, self.real)
         self._until: int | None = None  # the layer after which a pass that only gathers statistics ends
         self._fresh = True  # the last segment is as the forward pass left it
+        self._defers = self._adds = False
         self.products_seconds = 0.0
         self._links = self._folded()
         self._into: dict[str, list[Link]] = {}
@@ -167,9 +187,66 @@ class Engine:
         product, total = self.wiring.products[link.name], self.gradients[link.weight]
         if link.weight in self._empty and isinstance(product, Dense):
             self._empty.discard(link.weight)
+            if self._defers and self._stays(product, link):
+                self.pending[link.weight] = Pending(product, sent, arrived, total)
+                return
             product.gradient(sent, arrived, total, False)
         else:
             product.gradient(sent, arrived, total)
+
+    def _stays(self, product: Product, link: Link) -> TypeGuard[NativeDense]:
+        """Whether both sides of the product of a weight's gradient, which is worth it, are there until the next pass: samples, and
+        adjoints of all steps."""
+        return (
+            link.weight in self.late
+            and type(product) is NativeDense
+            and link.before in self.learning.inputs
+            and link.after in self._runs
+            and link.name not in self._norms
+            and self.segment == self.steps
+            and self.wiring.values[link.weight].nbytes >= WORTH_LATE
+        )
+
+    @property
+    def products_left(self) -> frozenset[str]:
+        """Weights whose gradients a pass may leave as products."""
+        found = set()
+        for link in self._links:
+            if link.weight in self._whole and self._stays(self.wiring.products[link.name], link):
+                found.add(link.weight)
+        return frozenset(found)
+
+    def settle(self) -> None:
+        """Make the gradients that were left as products."""
+        while self.pending:
+            self._make(next(iter(self.pending)))
+
+    def _make(self, name: str) -> None:
+        one = self.pending.pop(name)
+        one.product.gradient(one.sent, one.arrived, one.total, False)
+
+    def move(self, name: str, update: Update, first: int) -> bool:
+        """Move a weight, parameters from the ``first`` on, against its pending gradient, which is made nowhere. False: it was made."""
+        one = self.pending[name]
+        if one.product.move(one.sent, one.arrived, update, first, self._spare):
+            del self.pending[name]
+            return True
+        self._make(name)
+        return False
+
+    def _spare(self, least: int, most: int) -> Values:
+        """Memory for about ``most`` numbers, ``least`` of them at any rate, that nobody reads before the next pass: what a buffer of
+        the last one had, where there is one. The passes cannot go back once more then."""
+        taken = [value for one in self.pending.values() for value in (one.sent, one.arrived)]
+        free = [
+            buffer
+            for buffer in self._buffers.values()
+            if buffer.dtype == self.real and buffer.size >= least and not any(np.may_share_memory(buffer, value) for value in taken)
+        ]
+        if not free:
+            return aligned.empty(most, self.real)
+        self._fresh = False
+        return max(free, key=lambda buffer: buffer.size).reshape(-1)[:most]
 
     # --- linear readouts are folded -----------------------------------------------------------------------------------
 
@@ -329,7 +406,7 @@ class Engine:
             return False
         for carried in run.cell.carried:
             initial = self.wiring.initial.get(carried.array)
-            if carried.array in self.wiring.trained_states or (initial is not None and np.unique(initial).size > 1):
+            if carried.array in self.wiring.trained_states or (initial is not None and _differ(initial)):
                 return False
         return bool(run.cell.carried)
 
@@ -362,6 +439,11 @@ class Engine:
                 links = tuple((number[link.before], number[link.after]) for link in layer.links)
                 found[layer.cells[0]] = Cycle(f"cycle{len(found)}", names, links)
         return found
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether populations send to each other."""
+        return any(layer.links for layer in self._layers)
 
     def memory(self, batch: int) -> int:
         """About how many bytes a batch of so many samples takes beside parameters: states, arrivals, what was sent, what is kept, and
@@ -442,6 +524,7 @@ class Engine:
         """All steps; the readouts by label. ``keep`` False: nothing is kept for a backward pass. ``sample`` numbers the first
         sample since training began, so that draws differ between batches. ``training``: batch normalisations use the statistics of
         this batch, and their running ones move on."""
+        self.settle()
         batch = self._size_of(inputs)
         if batch != self._batch:
             self._buffers = {}
@@ -780,11 +863,14 @@ class Engine:
 
     # --- backward -----------------------------------------------------------------------------------------------------
 
-    def backward(self, adjoints: Mapping[str, Values]) -> dict[str, Values]:
+    def backward(self, adjoints: Mapping[str, Values], defer: bool = False, add: bool = False) -> dict[str, Values]:
         """From the derivative of the loss by each readout to that by each trained weight and parameter, summed over the batch.
 
-        With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs.
+        With ``want_inputs``, ``input_gradients`` then holds that by the network's inputs. With ``defer``, some gradients are left
+        pending; with ``add``, those of weights are added to what is there.
         """
+        self.settle()
+        self._defers, self._adds = defer and not self.want_inputs and not add, add
         sums = {name: self._buffers[name].copy() for name in self._summed_outputs()} if self._pooled else {}
         for layer, names in reversed(self._pooled):
             self._norms.gather(names, "backward")
@@ -812,6 +898,8 @@ class Engine:
         for name in sorted(self.wiring.trained_weights | self.wiring.trained_parameters):
             given = self.wiring.gradients.get(name)
             self.gradients[name] = self.xp.zeros_like(self.wiring.values[name]) if given is None else given
+            if self._adds and name in self.wiring.trained_weights:
+                continue
             if name in self._whole:
                 self._empty.add(name)
             else:
@@ -1294,6 +1382,12 @@ class _Trial:
                 given.append(out)
         runner.run("trial", given, 1, cell.size, 0, steps)
         return out[:, 0]
+
+
+def _differ(values: Values) -> bool:
+    """Whether an array holds more than one number, bit for bit."""
+    held = values.tobytes()
+    return held != held[: values.itemsize] * values.size
 
 
 def _without(kernel: k.Kernel, suffix: str) -> k.Kernel:

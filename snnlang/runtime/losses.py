@@ -8,7 +8,7 @@ kept for it; everything else is asked for in every step. The loss is the mean of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,28 @@ class Outcome:
     weights: dict[str, Values]
     scores: Values | None
     labels: Values | None
+
+    def times(self, factor: float) -> Outcome:
+        """The same of a loss that is ``factor`` times as large: what some samples of a batch say of the mean over all of it."""
+
+        def scaled(values: Mapping[str, Values]) -> dict[str, Values]:
+            return {name: value * value.dtype.type(factor) for name, value in values.items()}
+
+        return Outcome(self.loss * factor, scaled(self.adjoints), scaled(self.weights), self.scores, self.labels)
+
+
+def joined(parts: Sequence[Outcome]) -> Outcome:
+    """What the samples of a batch say together, of which each part tells its share."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Outcome(
+        sum(part.loss for part in parts),
+        {name: np.concatenate([part.adjoints[name] for part in parts], -2) for name in first.adjoints},
+        {name: np.sum([part.weights[name] for part in parts], 0) for name in first.weights},
+        None if first.scores is None else np.concatenate([part.scores for part in parts if part.scores is not None]),
+        None if first.labels is None else np.concatenate([part.labels for part in parts if part.labels is not None]),
+    )
 
 
 class LossFunction:

@@ -288,12 +288,17 @@ def _memory(network: Network, engine: Engine, device: bool) -> list[str]:
 
     optimizer = Optimizer(training.optimizer.name, training.optimizer.options, learner.parameters[:1], False)
     copies = 2 + len(optimizer.memory)
-    weights = learner.parameters.nbytes * copies
-    total = sample * training.batch + weights
+    together = learner.micro_batch(engine, training.batch)
+    left = learner.left(engine, training.batch)
+    weights = learner.parameters.nbytes * copies - sum((one.stop - one.start) * learner.real.itemsize for one in left)
+    total = sample * together + weights
+    whose = "a batch" if together == training.batch else f"{together} that go together, of a batch of {training.batch}"
+    names = ", ".join(f"`{one.name}`" for one in left)
     return [
         f"Memory beside the data: about {size(total)}",
-        f"  {size(sample)} for each sample of a batch: {size(sample * training.batch)}",
-        f"  {size(weights)} for weights, gradients and the optimizer ({copies} numbers for each weight)",
+        f"  {size(sample)} for each sample of {whose}: {size(sample * together)}",
+        f"  {size(weights)} for weights, gradients and the optimizer ({copies} numbers for each weight"
+        + (f", one less of {names}: its gradient goes to the optimizer as it is made)" if left else ")"),
     ]
 
 

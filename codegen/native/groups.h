@@ -312,8 +312,10 @@ void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows
             for (int64_t i = 0; i < many; i++)
                 side[i] = panel_of(b, terms, inner_terms, start, pass, columns, p + i, panels, copied, room + i*pass*PANEL*WIDTH);
             for (int64_t g = first; g < last; g++) {
+                const int64_t whole = rows - g*GROUP < GROUP ? rows - g*GROUP : GROUP;
                 int64_t place[GROUP];
                 const real *terms_of[GROUP];
+                real made[GROUP][TOGETHER*PANEL*WIDTH]; /* where it is used at once */
                 for (int64_t i = 0; i < GROUP; i++) {
                     const int64_t n = g*GROUP + i < rows ? g*GROUP + i : rows - 1; /* fewer than four: the last one again */
                     const int64_t row = order != NULL ? order[n] : n;
@@ -322,20 +324,16 @@ void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows
                 }
                 for (int64_t i = 0; i < many; i++) {
                     const panel *const s = side + i;
-                    const int64_t whole = rows - g*GROUP < GROUP ? rows - g*GROUP : GROUP;
                     vec sums[GROUP][PANEL];
                     for (int64_t r = 0; r < whole && move != NULL; r++) fetch_moved(move, place[r]*columns + s->at, s->count);
                     tile_of_group(s->vectors, list + begin[g], begin[g + 1] - begin[g], terms_of, along, s->from, s->step, sums);
                     for (int64_t r = 0; r < whole; r++) {
-                        const int64_t at = place[r]*columns + s->at;
-                        if (move == NULL) leave_sums(sums[r], s->count, out + at, factor, add);
-                        else {
-                            real made[PANEL*WIDTH];
-                            leave_sums(sums[r], s->count, made, factor, 0);
-                            move_on(move, at, s->count, made);
-                        }
+                        if (move == NULL) leave_sums(sums[r], s->count, out + place[r]*columns + s->at, factor, add);
+                        else leave_sums(sums[r], s->count, made[r] + s->at - side[0].at, factor, 0);
                     }
                 }
+                const int64_t wide = side[many - 1].at + side[many - 1].count - side[0].at;
+                for (int64_t r = 0; r < whole && move != NULL; r++) move_on(move, place[r]*columns + side[0].at, wide, made[r]);
             }
         }
     }

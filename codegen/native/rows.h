@@ -62,6 +62,8 @@ void snn_rows_place(int64_t count, int32_t *row, int64_t at, int64_t many, int64
     for (int64_t n = 0; n < count; n++) row[n] = place[row[n]];
 }
 
+#define SOON 2 /* rows before its turn that what an optimizer remembers of a row is fetched */
+
 #define GATHER(N)                                                                                                                        \
     static void gather_##N(const int32_t *index, const real *value, int64_t count, const real *from, int64_t step, real factor,          \
                                real *to, int64_t add, const snn_optimizer *move, int64_t at)                                             \
@@ -104,7 +106,7 @@ void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *val
             const int64_t count = begin[i + 1] - begin[i];
             const int64_t at = place_of(i, rows, inner)*width + c;
             real *const place = move != NULL ? NULL : to + at;
-            if (move != NULL) fetch_moved(move, at, part);
+            if (move != NULL && i + SOON < last) fetch_moved(move, place_of(i + SOON, rows, inner)*width + c, part);
             if (part == 8*WIDTH) gather_8(list, u, count, from + c, width, factor, place, add, move, at);
             else if (part == 2*WIDTH) gather_2(list, u, count, from + c, width, factor, place, add, move, at);
             else if (part == WIDTH) gather_1(list, u, count, from + c, width, factor, place, add, move, at);

@@ -445,8 +445,7 @@ class Learner:
     def gradients(self) -> Values:
         """(n,): the gradient of the last batch. Whoever reads it makes what was left of it as a product."""
         if self._last is not None:
-            with self.arrays.said():
-                self._last.settle()
+            self._last.settle()
         return self._gradients
 
     def finite(self) -> str | None:
@@ -471,10 +470,8 @@ class Learner:
             self.bound()
             return
         step = optimizer.begin(rate, scale)
-        with self.arrays.said():
-            for one in self.trained:
-                if one.array in last.pending and last.move(one.array, step, one.start):
-                    continue
+        for one in self.trained:
+            if one.array not in last.pending or not last.move(one.array, step, one.start):
                 step(self._gradients[one.start : one.stop], one.start)
         self.bound()
 

@@ -223,7 +223,8 @@ class Engine:
 
     def _make(self, name: str) -> None:
         one = self.pending.pop(name)
-        one.product.gradient(one.sent, one.arrived, one.total, False)
+        with self.arrays.said():
+            one.product.gradient(one.sent, one.arrived, one.total, False)
 
     def move(self, name: str, update: Update, first: int) -> bool:
         """Move a weight, parameters from the ``first`` on, against its pending gradient, which is made nowhere. False: it was made."""

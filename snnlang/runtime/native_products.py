@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.runtime import aligned
+from snnlang.runtime.blas import one_thread
 from snnlang.runtime.native_groups import Grouping
 from snnlang.runtime.optimizers import Move, Update
 from snnlang.runtime.products import Dense
@@ -347,10 +348,11 @@ class NativeDense(Dense):
                     out *= self.mask[begin:end]
 
         room = spare(2 * PIECE_OF_ROWS * self.post, ROOM // arrived.itemsize)
-        for begin, end in _parts(self.pre, room.size // self.post):
-            part = room[: (end - begin) * self.post]
-            fill(begin, end, part.reshape(-1, self.post))
-            update(part, first + begin * self.post)
+        with one_thread():
+            for begin, end in _parts(self.pre, room.size // self.post):
+                part = room[: (end - begin) * self.post]
+                fill(begin, end, part.reshape(-1, self.post))
+                update(part, first + begin * self.post)
         return True
 
     def bounded(self, sent: Values, arrived: Values) -> bool:

@@ -709,7 +709,7 @@ class Learner:
         """The loss of what came out."""
         weights = {
             f"{path}.{name}": self.arrays.down(self.values[self._weight_array(path, name)])
-            for path, name in self.loss.weight_names()
+            for path, name in self.loss.weight_names
         }
         return self.loss(readouts, columns, weights, gradient=gradient)
 
@@ -750,7 +750,7 @@ class Learner:
 
     def left(self, engine: Engine, batch: int) -> tuple[Trained, ...]:
         """Weights whose gradients are never stored in a training with batches of this size, unless somebody reads ``gradients``."""
-        if self.training.clip is not None or self.loss.weight_names() or self.micro_batch(engine, batch) < batch:
+        if self.training.clip is not None or self.loss.weight_names or self.micro_batch(engine, batch) < batch:
             return ()
         return tuple(one for one in self.trained if one.array in engine.products_left)
 

@@ -32,9 +32,10 @@ from snnlang.model.network import BatchNorm, Experiment, Projection
 from snnlang.runtime import aligned
 from snnlang.runtime.batch_norm import Stage, alone
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.engine_cells import Readout, Wiring
 from snnlang.runtime.frozen_numbers import settle, untrained
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
-from snnlang.runtime.learning_engine import Engine, Readout, Wiring
+from snnlang.runtime.learning_engine import Engine
 from snnlang.runtime.losses import LossFunction, Outcome, joined
 from snnlang.runtime.native_lists import NativeLists
 from snnlang.runtime.native_products import Native

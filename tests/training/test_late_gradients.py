@@ -10,7 +10,7 @@ import pytest
 
 from snnlang.diagnostics import SnnError
 from snnlang.model.learning import OPTIMIZERS
-from snnlang.runtime import checkpoint, learning_engine, native_groups, native_products, training
+from snnlang.runtime import checkpoint, engine_late, native_groups, native_products, training
 from snnlang.runtime.compiler import find
 from snnlang.runtime.learner import Learner
 from snnlang.runtime.native_products import Native, NativeDense
@@ -101,7 +101,7 @@ def test_a_small_product_of_a_blas_stays_whole() -> None:
 def trained(
     optimizer: str, late: bool, monkeypatch: pytest.MonkeyPatch, timed: bool, threads: int = 1, more: str = "", **options: Any
 ) -> Any:
-    monkeypatch.setattr(learning_engine, "WORTH_LATE", 0 if late else NEVER)
+    monkeypatch.setattr(engine_late, "WORTH_LATE", 0 if late else NEVER)
     x, y = data(timed)
     source = text(LINES, size=SIZE, loss=SCORES, more=more).replace("adam(lr = 0.01)", optimizer)
     net = network(source, "c", "float32", threads=threads)
@@ -128,7 +128,7 @@ def test_curves_are_the_same_bits(optimizer: str, timed: bool, way: str, monkeyp
 
 def test_no_gradient_is_stored_unless_somebody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     go("groups", False, monkeypatch)
-    monkeypatch.setattr(learning_engine, "WORTH_LATE", 0)
+    monkeypatch.setattr(engine_late, "WORTH_LATE", 0)
     net = network(text(LINES, size=SIZE, loss=SCORES), "c", "float32")
     learner, (x, y) = net.learner, data(False, 8)
     optimizer = Optimizer("adam", OPTIMIZERS["adam"], learner.parameters, True)
@@ -151,7 +151,7 @@ def test_whoever_reads_gradients_gets_all_of_them(monkeypatch: pytest.MonkeyPatc
     x, y = data(True, 8)
     found = []
     for late in (NEVER, 0):
-        monkeypatch.setattr(learning_engine, "WORTH_LATE", late)
+        monkeypatch.setattr(engine_late, "WORTH_LATE", late)
         net = network(text(LINES, size=SIZE, loss=SCORES), "c")
         learner = net.learner
         learner.learn({"image": x[::-1]}, {"label": y[::-1]})
@@ -177,7 +177,7 @@ def test_a_loss_on_weights_adds_to_the_whole(monkeypatch: pytest.MonkeyPatch) ->
     lines = LINES.replace("connect image", "connect first = image")
     made = []
     for late in (NEVER, 0):
-        monkeypatch.setattr(learning_engine, "WORTH_LATE", late)
+        monkeypatch.setattr(engine_late, "WORTH_LATE", late)
         made.append(network(text(lines, size=SIZE, loss=loss), "c").grad(x, y))
     assert made[0][0] == made[1][0]
     assert all(np.array_equal(made[0][1][name], value) for name, value in made[1][1].items())
@@ -198,7 +198,7 @@ def test_resumed_is_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("wrong", [np.inf, 1e38])
 def test_a_gradient_that_is_not_finite_harms_nothing(late: bool, wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found before the first parameter moves, with the name of what it is of; or, where all sums are finite, not at all."""
-    monkeypatch.setattr(learning_engine, "WORTH_LATE", 0 if late else NEVER)
+    monkeypatch.setattr(engine_late, "WORTH_LATE", 0 if late else NEVER)
     net = network(text(LINES, size=SIZE, loss=SCORES), "c", "float32")
     learner, (x, y) = net.learner, data(False, 8)
     given = x.copy()

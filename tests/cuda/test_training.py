@@ -149,7 +149,7 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
     ),
     "parts": lambda: (text(TWO, more="micro_batch = 2"), images(5, 6, 7), np.zeros((5, 3))),
     "parts of coefficients": lambda: (
-        text(DROPPED.replace("Unit", "Leaky"), neurons=MANY, more="dt = 1 ms\nmicro_batch = 2"),
+        text(DROPPED.replace("Unit", "Leaky"), neurons=MANY + READOUT, more="dt = 1 ms\nmicro_batch = 2"),
         images(5, 6),
         np.zeros((5, 3)),
     ),

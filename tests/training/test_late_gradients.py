@@ -11,14 +11,14 @@ import pytest
 from snnlang.diagnostics import SnnError
 from snnlang.model.learning import OPTIMIZERS
 from snnlang.runtime import checkpoint, engine_late, native_groups, native_products, training
-from snnlang.runtime.compiler import find
 from snnlang.runtime.learner import Learner
 from snnlang.runtime.native_products import Native, NativeDense
 from snnlang.runtime.optimizers import Optimizer
+from tests.targets import needs_compiler
 
 from .networks import images, network, text
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no C compiler")
+pytestmark = needs_compiler
 Values = np.ndarray[Any, Any]
 LINES = """
 population h[70]: Unit

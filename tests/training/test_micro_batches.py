@@ -12,9 +12,9 @@ import snnlang
 from snnlang.diagnostics import SnnError
 from snnlang.runtime import learner
 from snnlang.runtime.learner import _shares
+from tests.targets import TARGETS
 
 from .networks import images, network, text
-from .test_gradients import TARGETS
 
 Values = np.ndarray[Any, Any]
 LINES = """

@@ -29,8 +29,7 @@ def main():
 
     def learn(part, labels):
         outcome = learner.learn({"image": part}, {"label": labels})
-        optimizer.step(learner.gradients)
-        learner.bound()
+        learner.update(optimizer)
         return outcome.loss
 
     def forward(part):

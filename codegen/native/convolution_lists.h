@@ -111,9 +111,9 @@ void snn_rare_weigh(const snn_slide *a, const int32_t *reached, const real *in, 
                     }
                 }
                 for (int64_t d = 0; d < step; d += width) {
-                    if (vectors == 8) gather_8(meets, value, n, y + d, step, 1, sum + r*step + d, 1);
-                    else if (vectors == 4) gather_4(meets, value, n, y + d, step, 1, sum + r*step + d, 1);
-                    else gather_2(meets, value, n, y + d, step, 1, sum + r*step + d, 1);
+                    if (vectors == 8) gather_8(meets, value, n, y + d, step, 1, sum + r*step + d, 1, NULL, 0);
+                    else if (vectors == 4) gather_4(meets, value, n, y + d, step, 1, sum + r*step + d, 1, NULL, 0);
+                    else gather_2(meets, value, n, y + d, step, 1, sum + r*step + d, 1, NULL, 0);
                 }
             }
         }

@@ -44,7 +44,7 @@ static void go(const snn_arc *arc, int64_t batch, int64_t row, int64_t rows, int
         int32_t *const index = (int32_t *)(value + rows*arc->senders + 16);
         const int64_t count = snn_rows_list(from, rows, arc->senders, begin, index, value);
         if ((double)count < rare*(double)(rows*arc->senders)) {
-            snn_rows_gather(begin, index, value, arc->plain, arc->receivers, to, rows, 1, 0, rows, 1, 1);
+            snn_rows_gather(begin, index, value, arc->plain, arc->receivers, to, rows, 1, 0, rows, 1, 1, NULL);
             return;
         }
     }

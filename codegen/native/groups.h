@@ -295,10 +295,10 @@ int64_t snn_groups_room(int64_t longest) { return longest*panels_together(longes
 
 /* out (rows, columns) (+)= factor a b for groups first .. last - 1. Row r of `a` begins at r*down and its terms are `along` apart; `order`
  * says which rows the groups have, NULL: as they come; b is (terms, columns), of which `span` make a pass. Rows of `out` and of b are where
- * place_of says with `inner_rows` and `inner_terms`. */
+ * place_of says with `inner_rows` and `inner_terms`. A product of one pass can be used at once: then `move` is given, and `out` is not. */
 void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows, int64_t terms, int64_t span, const int32_t *order,
                         const int64_t *begin, const uint16_t *list, const real *b, int64_t columns, real *out, int64_t inner_rows,
-                        int64_t inner_terms, int64_t first, int64_t last, real factor, int64_t add, real *room)
+                        int64_t inner_terms, int64_t first, int64_t last, real factor, int64_t add, const snn_optimizer *move, real *room)
 {
     const int64_t groups = (rows + GROUP - 1)/GROUP, panels = ((columns + WIDTH - 1)/WIDTH + PANEL - 1)/PANEL;
     /* rows that lie a power of two apart meet in few lines of a cache */
@@ -312,8 +312,10 @@ void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows
             for (int64_t i = 0; i < many; i++)
                 side[i] = panel_of(b, terms, inner_terms, start, pass, columns, p + i, panels, copied, room + i*pass*PANEL*WIDTH);
             for (int64_t g = first; g < last; g++) {
+                const int64_t whole = rows - g*GROUP < GROUP ? rows - g*GROUP : GROUP;
                 int64_t place[GROUP];
                 const real *terms_of[GROUP];
+                real made[GROUP][TOGETHER*PANEL*WIDTH]; /* where it is used at once */
                 for (int64_t i = 0; i < GROUP; i++) {
                     const int64_t n = g*GROUP + i < rows ? g*GROUP + i : rows - 1; /* fewer than four: the last one again */
                     const int64_t row = order != NULL ? order[n] : n;
@@ -323,10 +325,15 @@ void snn_groups_product(const real *a, int64_t down, int64_t along, int64_t rows
                 for (int64_t i = 0; i < many; i++) {
                     const panel *const s = side + i;
                     vec sums[GROUP][PANEL];
+                    for (int64_t r = 0; r < whole && move != NULL; r++) fetch_moved(move, place[r]*columns + s->at, s->count);
                     tile_of_group(s->vectors, list + begin[g], begin[g + 1] - begin[g], terms_of, along, s->from, s->step, sums);
-                    for (int64_t r = 0; r < GROUP && g*GROUP + r < rows; r++)
-                        leave_sums(sums[r], s->count, out + place[r]*columns + s->at, factor, add);
+                    for (int64_t r = 0; r < whole; r++) {
+                        if (move == NULL) leave_sums(sums[r], s->count, out + place[r]*columns + s->at, factor, add);
+                        else leave_sums(sums[r], s->count, made[r] + s->at - side[0].at, factor, 0);
+                    }
                 }
+                const int64_t wide = side[many - 1].at + side[many - 1].count - side[0].at;
+                for (int64_t r = 0; r < whole && move != NULL; r++) move_on(move, place[r]*columns + side[0].at, wide, made[r]);
             }
         }
     }

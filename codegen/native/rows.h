@@ -32,9 +32,11 @@ void snn_rows_place(int64_t count, int32_t *row, int64_t at, int64_t many, int64
     for (int64_t n = 0; n < count; n++) row[n] = place[row[n]];
 }
 
+#define SOON 2 /* rows before its turn that what an optimizer remembers of a row is fetched */
+
 #define GATHER(N)                                                                                                                        \
     static void gather_##N(const int32_t *index, const real *value, int64_t count, const real *from, int64_t step, real factor,          \
-                               real *to, int64_t add)                                                                                    \
+                               real *to, int64_t add, const snn_optimizer *move, int64_t at)                                             \
     {                                                                                                                                    \
         vec s[N];                                                                                                                        \
         _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) s[j] = (vec){0};                                                             \
@@ -42,6 +44,12 @@ void snn_rows_place(int64_t count, int32_t *row, int64_t at, int64_t many, int64
             const real *const row = from + index[k]*step;                                                                                \
             const real u = value[k];                                                                                                     \
             _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) s[j] += u**(const vec_any *)(row + j*WIDTH);                             \
+        }                                                                                                                                \
+        if (move != NULL) {                                                                                                              \
+            vec made[N];                                                                                                                 \
+            _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) made[j] = factor*s[j];                                                   \
+            move_on(move, at, N*WIDTH, (const real *)made);                                                                              \
+            return;                                                                                                                      \
         }                                                                                                                                \
         _Pragma("GCC unroll 8") for (int j = 0; j < N; j++) {                                                                            \
             vec_any *const place = (vec_any *)(to + j*WIDTH);                                                                            \
@@ -53,9 +61,10 @@ GATHER(1)
 GATHER(2)
 GATHER(8)
 
-/* to[the place of i] (i = first .. last - 1 of rows, width numbers): factor times the sum of value[k] from[index[k]] over the list of i. */
+/* to[the place of i] (i = first .. last - 1 of rows, width numbers): factor times the sum of value[k] from[index[k]] over the list of i. With
+ * `move` it is used at once and `to` is not. */
 void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *value, const real *from, int64_t width, real *to, int64_t rows,
-                     int64_t inner, int64_t first, int64_t last, real factor, int64_t add)
+                     int64_t inner, int64_t first, int64_t last, real factor, int64_t add, const snn_optimizer *move)
 {
     /* columns outside, so that the part of `from` that is gathered stays in the cache */
     for (int64_t c = 0; c < width;) {
@@ -65,14 +74,20 @@ void snn_rows_gather(const int64_t *begin, const int32_t *index, const real *val
             const int32_t *const list = index + begin[i];
             const real *const u = value + begin[i];
             const int64_t count = begin[i + 1] - begin[i];
-            real *const place = to + place_of(i, rows, inner)*width + c;
-            if (part == 8*WIDTH) gather_8(list, u, count, from + c, width, factor, place, add);
-            else if (part == 2*WIDTH) gather_2(list, u, count, from + c, width, factor, place, add);
-            else if (part == WIDTH) gather_1(list, u, count, from + c, width, factor, place, add);
+            const int64_t at = place_of(i, rows, inner)*width + c;
+            real *const place = move != NULL ? NULL : to + at;
+            if (move != NULL && i + SOON < last) fetch_moved(move, place_of(i + SOON, rows, inner)*width + c, part);
+            if (part == 8*WIDTH) gather_8(list, u, count, from + c, width, factor, place, add, move, at);
+            else if (part == 2*WIDTH) gather_2(list, u, count, from + c, width, factor, place, add, move, at);
+            else if (part == WIDTH) gather_1(list, u, count, from + c, width, factor, place, add, move, at);
             else {
                 real s = 0;
                 for (int64_t k = 0; k < count; k++) s += u[k]*from[list[k]*width + c];
-                *place = add ? *place + factor*s : factor*s;
+                if (move != NULL) {
+                    const real made = factor*s;
+                    move_on(move, at, 1, &made);
+                } else
+                    *place = add ? *place + factor*s : factor*s;
             }
         }
         c += part;

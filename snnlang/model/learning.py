@@ -122,7 +122,7 @@ class Training:
     """A ``train`` block. ``inputs`` bind the network's inputs to columns, ``columns`` are all of them; ``surrogate`` is the expression of
     ``margin`` that stands for the derivative of events (see :mod:`snnlang.model.expression`), ``through_reset`` whether gradients pass
     resets. ``validate`` is a part of the data or other data. ``clip`` bounds the norm of all gradients together. ``truncate`` and
-    ``checkpoint`` are steps (None: all)."""
+    ``checkpoint`` are steps (None: all), ``micro_batch`` samples that go forwards and backwards together (None: as is best)."""
 
     data: Source
     inputs: dict[str, str]
@@ -142,7 +142,17 @@ class Training:
     checkpoint: int | None
     freeze: tuple[tuple[str, str], ...]
     augment: Recipe | None = None
+    micro_batch: int | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
+
+
+def mixes_samples(loss: Loss) -> Apply | None:
+    """A part of a loss that takes samples together otherwise than the mean over all of them."""
+    if not isinstance(loss, Apply):
+        return None
+    if "samples" in loss.over:
+        return loss
+    return next((found for operand in loss.operands if (found := mixes_samples(operand)) is not None), None)
 
 
 #: Optimizers with their options and defaults.

@@ -54,6 +54,7 @@ TRAIN_SETTINGS: dict[str, bool] = {
     "clip": False,
     "truncate": False,
     "checkpoint": False,
+    "micro_batch": False,
     "augment": False,
 }
 METHODS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")

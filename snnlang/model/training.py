@@ -31,6 +31,7 @@ from snnlang.model.learning import (
     Source,
     StepNumber,
     Training,
+    mixes_samples,
 )
 from snnlang.model.loaders import LOADERS
 from snnlang.model.model import Function, Scope
@@ -146,7 +147,10 @@ class TrainingReader:
             epochs=self._whole("epochs", DEFAULT_EPOCHS),
             truncate=self._whole("truncate", None),
             checkpoint=self._whole("checkpoint", None),
+            micro_batch=self._whole("micro_batch", None),
         )
+        if "micro_batch" in self.lines:
+            self._apart(loss, network)
         clip = self.reader.number(self.lines["clip"], ONE, "the setting `clip`") if "clip" in self.lines else None
         if clip is not None and not clip > 0:
             self.collector.error(
@@ -189,6 +193,25 @@ class TrainingReader:
         if name not in self.lines:
             return default
         return self.reader.whole(self.lines[name], f"the setting `{name}`", 1)
+
+    def _apart(self, loss: Loss | None, network: Network | None) -> None:
+        """Samples of a batch can only go in parts where none looks at the others."""
+        mixed = None if loss is None else mixes_samples(loss)
+        if mixed is not None:
+            self.collector.error(
+                "E624",
+                "the loss takes the samples of a batch together, and `micro_batch` lets some of them go at a time",
+                self.lines["micro_batch"].span,
+                help="leave `micro_batch` out, or `over = samples` of the loss; `checkpoint` saves memory too",
+            )
+        normalised = [] if network is None else [p for p in network.projections if p.batch_norm is not None]
+        if normalised:
+            self.collector.error(
+                "E624",
+                f"`batch_norm` of `{normalised[0].path}` needs all samples of a batch, and `micro_batch` lets some of them go at a time",
+                self.lines["micro_batch"].span,
+                help="leave `micro_batch` out; `checkpoint` saves memory too",
+            )
 
     def _part(self, expr: tree.Expression) -> float | None:
         value = self.reader.number(expr, ONE, "the setting `validate`")

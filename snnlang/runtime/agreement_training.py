@@ -37,8 +37,8 @@ from snnlang.runtime.agreement import (
     with_all_events,
 )
 from snnlang.runtime.blas import can_be_told
+from snnlang.runtime.engine_cells import Readout
 from snnlang.runtime.excerpt import INTERPRETED, Excerpt, operations
-from snnlang.runtime.learning_engine import Readout
 from snnlang.runtime.network import Network
 from snnlang.runtime.optimizers import Optimizer
 from snnlang.runtime.simulation import Simulation

@@ -6,6 +6,7 @@ convolution takes a quarter longer in one process than in the next.
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,14 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> Values:
 def zeros(shape: int | tuple[int, ...], dtype: Any) -> Values:
     """As ``np.zeros``, at a multiple of 64 bytes; pages are made when they are first used."""
     return _placed(np.zeros, shape, dtype)
+
+
+def lazy(shape: int | tuple[int, ...], dtype: Any) -> Values:
+    """As :func:`zeros`, of pages of its own: those that are never written take no memory."""
+    count = int(np.prod(shape, dtype=np.int64))
+    whole = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
+    made: Values = np.frombuffer(whole, dtype, count).reshape(shape)
+    return made
 
 
 def _placed(make: Any, shape: int | tuple[int, ...], dtype: Any) -> Values:

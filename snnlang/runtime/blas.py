@@ -34,5 +34,14 @@ def one_thread() -> Iterator[None]:
     if controller is None:
         yield
         return
-    with controller.limit(limits=1, user_api="blas"):
+    libraries = [one for one in controller.lib_controllers if one.user_api == "blas"]
+    before = [one.num_threads for one in libraries]
+    for one, count in zip(libraries, before, strict=True):
+        if count != 1:
+            one.set_num_threads(1)
+    try:
         yield
+    finally:
+        for one, count in zip(libraries, before, strict=True):
+            if count != 1:
+                one.set_num_threads(count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -25,23 +26,28 @@ from snnlang.diagnostics import SnnError, Span, error
 from snnlang.frozen import dataclass
 from snnlang.model import expression as e
 from snnlang.model.batch_norm import LEARNT, MEASURED, channels
+from snnlang.model.learning import mixes_samples
 from snnlang.model.model import Param, State
 from snnlang.model.network import BatchNorm, Experiment, Projection
 from snnlang.runtime import aligned
 from snnlang.runtime.batch_norm import Stage, alone
 from snnlang.runtime.device_numpy import NumpyDevice
+from snnlang.runtime.engine_cells import Readout, Wiring
 from snnlang.runtime.frozen_numbers import settle, untrained
 from snnlang.runtime.learning_arrays import Arrays, HostArrays, downloaded
-from snnlang.runtime.learning_engine import Engine, Readout, Wiring
-from snnlang.runtime.losses import LossFunction, Outcome
+from snnlang.runtime.learning_engine import Engine
+from snnlang.runtime.losses import LossFunction, Outcome, joined
 from snnlang.runtime.native_lists import NativeLists
 from snnlang.runtime.native_products import Native
+from snnlang.runtime.optimizers import Optimizer
 from snnlang.runtime.product_of import fan_in, product_of
 from snnlang.runtime.products import Dropped, OneToOne, Product, Sparse, Transposed
 from snnlang.runtime.trained_synapses import trained_of_synapses
 
 Values = NDArray[Any]
 _ATAN = 2.0
+#: Bytes that a batch keeps from which on its samples go in parts, and how many go together at least: fewer would not fill the products.
+WORTH_PARTS, LEAST_TOGETHER = 8 << 20, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +184,14 @@ class Learner:
             self.trained = (*self.trained, made)
             size = made.stop
         self.parameters = aligned.zeros(size, self.real)
-        self.gradients = aligned.zeros(size, self.real)
+        self._gradients = aligned.lazy(size, self.real)
+        self._last: Engine | None = None  # whose backward pass came last
         self._gradient_views: dict[str, Values] = {}
         for one in self.trained:
             view = self.parameters[one.start : one.stop].reshape(one.shape)
             view[...] = self.values[one.array]
             self.values[one.array] = view
-            self._gradient_views[one.array] = self.gradients[one.start : one.stop].reshape(one.shape)
+            self._gradient_views[one.array] = self._gradients[one.start : one.stop].reshape(one.shape)
         cells = {q.array for cell in self.layers.cells.values() for q in cell.parameters}
         self._trained_weights = weights
         self._trained_parameters = self._coefficients.reached & cells
@@ -223,10 +230,10 @@ class Learner:
         with self.arrays.said():
             self.initial = {name: up(value) for name, value in self.initial.items()}
             self.values = {name: up(value) for name, value in self.values.items()}
-            self.parameters, self.gradients = up(self.parameters), up(self.gradients)
+            self.parameters, self._gradients = up(self.parameters), up(self._gradients)
             for one in self.trained:
                 self.values[one.array] = self.parameters[one.start : one.stop].reshape(one.shape)
-                self._gradient_views[one.array] = self.gradients[one.start : one.stop].reshape(one.shape)
+                self._gradient_views[one.array] = self._gradients[one.start : one.stop].reshape(one.shape)
             for name, product in self.products.items():
                 if product is not None:
                     self.products[name] = self.arrays.product(name, product)
@@ -437,6 +444,40 @@ class Learner:
             self.settled += 1
         self.refresh()
 
+    @property
+    def gradients(self) -> Values:
+        """(n,): the gradient of the last batch. Whoever reads it makes what was left of it as a product."""
+        if self._last is not None:
+            self._last.settle()
+        return self._gradients
+
+    def finite(self) -> str | None:
+        """The first trained array whose gradient is not finite; None where all are. Products are made only where what they are made of does
+        not show that they are finite."""
+        pending = {} if self._last is None else self._last.pending
+        if not all(one.product.bounded(one.sent, one.arrived) for one in pending.values()):
+            pending = {}
+            self.gradients  # noqa: B018  makes all of it
+        for one in self.trained:
+            if one.array not in pending and not np.isfinite(self._gradients[one.start : one.stop].sum()):
+                if not np.all(np.isfinite(self._gradients[one.start : one.stop])):
+                    return one.name
+        return None
+
+    def update(self, optimizer: Optimizer, rate: float = 1.0, scale: float = 1.0) -> None:
+        """One step of the optimizer of ``parameters`` against ``gradients``, then :meth:`bound`. What was left as a product is used as it
+        is made: the same bits, and never a whole gradient."""
+        last = self._last
+        if last is None or not last.pending:
+            optimizer.step(self.gradients, rate, scale)
+            self.bound()
+            return
+        step = optimizer.begin(rate, scale)
+        for one in self.trained:
+            if one.array not in last.pending or not last.move(one.array, step, one.start):
+                step(self._gradients[one.start : one.stop], one.start)
+        self.bound()
+
     def norm(self) -> float:
         """The norm of all gradients together."""
         return float(self.arrays.xp.linalg.norm(self.gradients.astype(np.float64)))
@@ -529,6 +570,7 @@ class Learner:
             backward=backward,
             resets=self.training.through_reset,
             arrays=self.arrays,
+            late=self._trained_weights - self._coefficients.reached,
         )
 
     def surrogate(self) -> Any:
@@ -670,7 +712,7 @@ class Learner:
         """The loss of what came out."""
         weights = {
             f"{path}.{name}": self.arrays.down(self.values[self._weight_array(path, name)])
-            for path, name in self.loss.weight_names()
+            for path, name in self.loss.weight_names
         }
         return self.loss(readouts, columns, weights, gradient=gradient)
 
@@ -683,26 +725,71 @@ class Learner:
             given, once = self.inputs(x)
             batch = next(iter(x.values())).shape[0]
             engine = self.engine(once, True)
-            self.masks(batch, self.samples)
-            readouts = downloaded(self.arrays, engine.forward(given, sample=self.samples, training=True))
-            self.samples += batch
-            outcome = self.compare(readouts, columns)
-            self.backward(engine, outcome.adjoints)
+            outcomes = []
+            for first, last in _shares(batch, self.micro_batch(engine, batch)):
+                part = given
+                if last - first < batch:
+                    part = {name: v[first:last] if name in once else v[:, first:last] for name, v in given.items()}
+                outcome = self._learn_from(
+                    engine, part, {name: value[first:last] for name, value in columns.items()}, batch, first > 0
+                )
+                outcomes.append(outcome)
             given.clear()
+            part.clear()
             engine.release()
-            for label, adjoint in outcome.weights.items():
-                path, _, variable = label.rpartition(".")
-                array = self._weight_array(path, variable)
-                if array in self._gradient_views:
-                    view = self._gradient_views[array]
-                    view += self._up(adjoint, self.real).reshape(view.shape)
+        return joined(outcomes)
+
+    def micro_batch(self, engine: Engine, batch: int) -> int:
+        """How many samples of a batch go forwards and backwards together: what the block says, else a part of it where no sample looks at
+        another one, and what all of them keep is far more than the gradient that is then added up. Cycles of populations share out
+        samples themselves, and take longer in parts."""
+        if self.training.micro_batch is not None:
+            return min(self.training.micro_batch, batch)
+        alone = not self.stages and mixes_samples(self.training.loss) is None and not engine.cyclic
+        needed, enough = engine.memory(batch), max(WORTH_PARTS, 2 * self.parameters.nbytes)
+        if self.arrays.apart or not alone or needed <= enough:
+            return batch
+        return min(batch, max(LEAST_TOGETHER, int(2 * batch * enough / needed)))
+
+    def left(self, engine: Engine, batch: int) -> tuple[Trained, ...]:
+        """Weights whose gradients are never stored in a training with batches of this size, unless somebody reads ``gradients``."""
+        if self.training.clip is not None or self.loss.weight_names or self.micro_batch(engine, batch) < batch:
+            return ()
+        return tuple(one for one in self.trained if one.array in engine.products_left)
+
+    def _learn_from(
+        self, engine: Engine, given: Mapping[str, Values], columns: Mapping[str, Values], batch: int, add: bool
+    ) -> Outcome:
+        """Forward, loss and backward of some samples of a ``batch``, whose gradients are set or added to those of the samples before."""
+        count = next(iter(columns.values())).shape[0]
+        self.masks(count, self.samples)
+        self._forget()
+        readouts = downloaded(self.arrays, engine.forward(given, sample=self.samples, training=True))
+        self.samples += count
+        outcome = self.compare(readouts, columns)
+        part = count / batch
+        if part != 1:
+            outcome = outcome.times(part)
+        self.backward(engine, outcome.adjoints, add, whole=part == 1)
+        if outcome.weights:
+            engine.settle()
+        for label, adjoint in outcome.weights.items():
+            path, _, variable = label.rpartition(".")
+            array = self._weight_array(path, variable)
+            if array in self._gradient_views:
+                view = self._gradient_views[array]
+                view += self._up(adjoint, self.real).reshape(view.shape)
         return outcome
 
-    def backward(self, engine: Engine, adjoints: Mapping[str, Values]) -> None:
-        """Fill ``gradients`` from the derivatives of a loss by the readouts of the forward pass that ``engine`` went last.
+    def backward(self, engine: Engine, adjoints: Mapping[str, Values], add: bool = False, whole: bool = True) -> None:
+        """Fill ``gradients`` from the derivatives of a loss by the readouts of the forward pass that ``engine`` went last, or with ``add``
+        add to them. ``whole``: nothing will be added.
 
         From coefficients to the parameters that they are made of is little work, done on the host."""
-        made = engine.backward({label: self.arrays.up(value) for label, value in adjoints.items()})
+        self._forget()
+        self._last = engine
+        before = {array: self._gradient_views[array].copy() for array in self._own} if add else {}
+        made = engine.backward({label: self.arrays.up(value) for label, value in adjoints.items()}, defer=whole, add=add)
         if not self._own:
             return
         names = {q.array for cell, _, _ in self._coefficients.cells for q in cell.parameters}
@@ -712,6 +799,22 @@ class Learner:
         for array in self._own:
             view = self._gradient_views[array]
             view[...] = self._up(found[array], self.real).reshape(view.shape)
+            if add:
+                view += before[array]
+
+
+    def _forget(self) -> None:
+        """Products that nobody asked for are not made."""
+        if self._last is not None:
+            self._last.pending.clear()
+
+
+def _shares(batch: int, most: int) -> list[tuple[int, int]]:
+    """A batch in parts of at most so many samples: of one size, where less than twice as many parts make that so."""
+    least = -(-batch // most)
+    count = next((count for count in range(least, min(2 * least, batch)) if batch % count == 0), least)
+    ends = [batch * number // count for number in range(count + 1)]
+    return list(pairwise(ends))
 
 
 def _over_synapses(node: PlanNode) -> bool:

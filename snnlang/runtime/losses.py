@@ -8,7 +8,8 @@ kept for it; everything else is asked for in every step. The loss is the mean of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,28 @@ class Outcome:
     weights: dict[str, Values]
     scores: Values | None
     labels: Values | None
+
+    def times(self, factor: float) -> Outcome:
+        """The same of a loss that is ``factor`` times as large: what some samples of a batch say of the mean over all of it."""
+
+        def scaled(values: Mapping[str, Values]) -> dict[str, Values]:
+            return {name: value * value.dtype.type(factor) for name, value in values.items()}
+
+        return Outcome(self.loss * factor, scaled(self.adjoints), scaled(self.weights), self.scores, self.labels)
+
+
+def joined(parts: Sequence[Outcome]) -> Outcome:
+    """What the samples of a batch say together, of which each part tells its share."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Outcome(
+        sum(part.loss for part in parts),
+        {name: np.concatenate([part.adjoints[name] for part in parts], -2) for name in first.adjoints},
+        {name: np.sum([part.weights[name] for part in parts], 0) for name in first.weights},
+        None if first.scores is None else np.concatenate([part.scores for part in parts if part.scores is not None]),
+        None if first.labels is None else np.concatenate([part.labels for part in parts if part.labels is not None]),
+    )
 
 
 class LossFunction:
@@ -103,6 +126,7 @@ class LossFunction:
         look(self.loss)
         return found
 
+    @cached_property
     def weight_names(self) -> tuple[tuple[str, str], ...]:
         """Connections whose weights the loss names: (path, variable)."""
         found: dict[tuple[str, str], None] = {}
@@ -235,12 +259,13 @@ class _Evaluation:
             return known
         name = node.name if isinstance(node, Column) else ""
         given = np.asarray(self.columns[name]) if name else self.value(node).reshape(-1)
-        whole = np.rint(given)
-        if given[:1].size > 1 or not np.array_equal(whole, given):
+        whole = given if given.dtype.kind in "iu" else np.rint(given)
+        if given[:1].size > 1 or (whole is not given and not np.array_equal(whole, given)):
             raise self._no_class(given, node)
-        labels = whole.reshape(-1).astype(np.int64)
-        if labels.size and (labels.min() < 0 or labels.max() >= self.of.classes):
-            wrong = labels.max() if labels.max() >= self.of.classes else labels.min()
+        labels = whole.reshape(-1).astype(np.int64, copy=False)
+        least, greatest = (labels.min(), labels.max()) if labels.size else (0, 0)
+        if labels.size and (least < 0 or greatest >= self.of.classes):
+            wrong = greatest if greatest >= self.of.classes else least
             raise error(
                 "E752",
                 f"the data has the label {wrong}, and {self.of.classes} neurons stand for the labels 0 to {self.of.classes - 1}",
@@ -263,7 +288,7 @@ class _Evaluation:
 
     def _cross_entropy(self, node: Apply) -> Values:
         scores, labels = self.value(node.operands[0]), self._label(node.operands[1])
-        self.scores, self.labels = scores.mean(0), labels
+        self.scores, self.labels = scores[0] if scores.shape[0] == 1 else scores.mean(0), labels
         shifted = scores - scores.max(2, keepdims=True)
         powers = np.exp(shifted)
         total = powers.sum(2, keepdims=True)
@@ -368,7 +393,8 @@ class _Evaluation:
                 made = powers / total
                 labels = self._label(operands[1])
                 made[:, np.arange(labels.size), labels] -= 1
-                self.push(operands[0], made * bar)
+                made *= bar
+                self.push(operands[0], made)
             case "hinge":
                 labels = self._label(operands[1])
                 made = (self._violations(values[0], labels, values[2]) > 0).astype(self.real)

@@ -19,12 +19,14 @@ from snnlang.frozen import dataclass
 
 if TYPE_CHECKING:
     from snnlang.runtime.native_products import Native
+    from snnlang.runtime.optimizers import Move
 
 Values = NDArray[Any]
 #: Rows of a group.
 GROUP = 4
-#: Terms of a pass: a panel of the other matrix stays in the second-level cache, and for columns what is read of the signals does too.
-SPAN_OF_ROWS, SPAN_OF_COLUMNS = 1024, 512
+#: Terms of a pass: a panel of the other matrix stays in the second-level cache, and for columns, where there are more passes than one, what
+#: is read of the signals does too.
+SPAN_OF_ROWS, SPAN_OF_COLUMNS, ONE_PASS = 1024, 512, 1024
 #: What a term takes in groups of rows, in groups of columns and of gathered rows, where one of the BLAS takes 1; by the bytes of a vector.
 COSTS = {64: (0.95, 1.05, 3.5), 32: (1.25, 1.5, 3.7), 16: (1.3, 1.55, 1.8)}
 #: What making groups takes for each number that is sent, likewise; a number has as many terms as there are receivers.
@@ -83,10 +85,11 @@ class Grouping:
         terms, rows = sent.shape
         if most < 1 and self._look(sent) > most:
             return None
-        begin, count = self._room(rows, terms, SPAN_OF_COLUMNS)
-        found = self._native.call("snn_groups_of_columns", sent, terms, rows, SPAN_OF_COLUMNS, begin, self._list)
+        span = ONE_PASS if terms <= ONE_PASS else SPAN_OF_COLUMNS
+        begin, count = self._room(rows, terms, span)
+        found = self._native.call("snn_groups_of_columns", sent, terms, rows, span, begin, self._list)
         density = found / max(1, count * terms)
-        return Groups(rows, terms, 1, rows, SPAN_OF_COLUMNS, None, begin, self._list, density)
+        return Groups(rows, terms, 1, rows, span, None, begin, self._list, density)
 
     def worth(self, sent: Values, receivers: int, density: float, rare: bool, back: bool) -> Groups | None:
         """Groups of the rows of ``sent``, or with ``back`` of its columns, where they beat the other way: gathered rows where the part
@@ -100,22 +103,37 @@ class Grouping:
             return None
         return self.of_columns(sent, min(most, 1.0)) if back else self.of_rows(sent, min(most, 1.0))
 
-    def multiply(self, groups: Groups, a: Values, b: Values, out: Values, factor: float, add: bool, steps: int = 1) -> None:
+    def multiply(
+        self,
+        groups: Groups,
+        a: Values,
+        b: Values,
+        out: Values | None,
+        factor: float,
+        add: bool,
+        steps: int = 1,
+        part_of: tuple[int, int] | None = None,
+        move: Move | None = None,
+    ) -> None:
         """``out`` (rows, columns) is set to, or with ``add`` is added, ``factor`` times the grouped matrix times ``b`` (terms, columns);
         ``a`` is what the groups were made of. With ``steps``, what was sent has the steps of a sample side by side, and the other side
-        the samples of a step."""
+        the samples of a step. ``part_of``: only these rows, as whole groups in their own order, of which ``out`` then has no others.
+        With ``move`` a product of one pass is used at once, and there is no ``out``."""
         native, g = self._native, groups
         inner = (steps, 1) if g.along == 1 else (1, steps)
-        columns, count = out.shape[1], -(-g.rows // GROUP)
+        begin, end = part_of or (0, g.rows)
+        columns, before, count = (b if out is None else out).shape[1], begin // GROUP, -(-end // GROUP) - begin // GROUP
         size = native.call("snn_groups_room", min(g.terms, g.span))
         rooms = [native.room(part, size) for part in range(min(native.threads, count))]
         order = 0 if g.order is None else g.order
+        place = ctypes.c_void_p(None if out is None else out.ctypes.data - begin * columns * out.itemsize)
 
         def part(first: int, last: int, number: int) -> None:
             matrix = (a, g.down, g.along, g.rows, g.terms, g.span, order, g.begin, g.listed)
-            native.call("snn_groups_product", *matrix, b, columns, out, *inner, first, last, factor, int(add), rooms[number])
+            of = (before + first, before + last)
+            native.call("snn_groups_product", *matrix, b, columns, place, *inner, *of, factor, int(add), move or 0, rooms[number])
 
-        native.share(count, g.density * g.rows * g.terms * columns, part)
+        native.share(count, g.density * (end - begin) * g.terms * columns, part)
 
     def _look(self, sent: Values) -> float:
         look = self._native.grouping.snn_groups_look

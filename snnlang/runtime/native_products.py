@@ -13,7 +13,8 @@ is decided by what is sent, never by the number of threads, and every sum has on
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from importlib.resources import files
@@ -24,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnlang.runtime import aligned
+from snnlang.runtime.blas import one_thread
 from snnlang.runtime.native_groups import Grouping
+from snnlang.runtime.optimizers import Move, Update
 from snnlang.runtime.products import Dense
 from snnlang.runtime.team import Team
 from snnlang.runtime.windows import Pool, Window
@@ -36,8 +39,11 @@ RARE = 0.22
 LOOKED_AT = 8
 #: Rows of a product that one thread computes at least, and multiplications of such a piece below which the product stays whole.
 PIECE_OF_ROWS, WORTH_PIECES = 64, 2_000_000
-#: Rows of adjoints that a gradient gathers from before the next ones: a part of their columns stays in the second-level cache.
-CHUNK = 512
+#: Rows of adjoints that a gradient gathers from before the next ones: a part of their columns stays in the second-level cache. A few more
+#: are taken at once, so that the gradient need not be added up.
+CHUNK, ONE_CHUNK = 512, 1024
+#: Bytes of a gradient that are made and used together: they stay in the second-level cache.
+ROOM = 1 << 19
 #: Multiplications for which another thread pays.
 WORTH = 200_000
 #: Multiplications below which a matrix product is not worth counting who is active.
@@ -238,6 +244,8 @@ class Native:
             return ctypes.c_void_p(value.ctypes.data)
         if isinstance(value, ctypes.Structure):
             return ctypes.byref(value)
+        if isinstance(value, ctypes.c_void_p):
+            return value
         if isinstance(value, (int, np.integer)):
             return ctypes.c_int64(int(value))
         return self.number(value)
@@ -339,7 +347,7 @@ class NativeDense(Dense):
         rows = sent.shape[0]
 
         def part(first: int, last: int, _: int) -> None:
-            to = (out, rows, steps, first, last, self.scale, int(add))
+            to = (out, rows, steps, first, last, self.scale, int(add), 0)
             self._native.call("snn_rows_gather", begin, index, value, weight, self.post, *to)
 
         self._native.share(rows, float(begin[-1]) * self.post, part)
@@ -353,25 +361,113 @@ class NativeDense(Dense):
             if not grouped:
                 super().gradient(given.reshape(sent.shape), arrived, out, add)
             return
+        for number, turned in enumerate(self._turns(sent, steps)):
+            self._gather(turned, arrived, 0, self.pre, out, add or number > 0)
+
+    def move(self, sent: Values, arrived: Values, update: Update, first: int, spare: Callable[[int, int], Values]) -> bool:
+        """Move the weights, which are parameters from the ``first`` on, against the gradient that :meth:`gradient` makes, without a place
+        for the whole of it and bit for bit: number by number as they are made, or, where they are sums of several passes or made by a
+        BLAS, some rows at a time in memory for so many numbers that ``spare(least, most)`` finds. False: nothing was done, because a
+        BLAS may compute parts in another way than the whole."""
+        given, (sent, steps) = sent, _side_by_side(sent)
+        density = self._active(sent, arrived)
+        groups = self._grouping.worth(sent, self.post, density, density < RARE, True)
+        place = update.place(first)
+        if groups is not None:
+            if place is not None and groups.terms <= groups.span:
+                self._grouping.multiply(groups, sent, arrived, None, self.scale, False, steps, move=place)
+                return True
+
+            def fill(begin: int, end: int, out: Values) -> None:
+                self._grouping.multiply(groups, sent, arrived, out, self.scale, False, steps, (begin, end))
+
+        elif density < RARE:
+            chunk = _chunk(sent.shape[0])
+            if place is not None and sent.shape[0] <= chunk:
+                for turned in self._turns(sent, steps):
+                    self._gather(turned, arrived, 0, self.pre, None, False, place)
+                return True
+            turns = [(by, row.copy(), of.copy()) for by, row, of in self._turns(sent, steps)]
+
+            def fill(begin: int, end: int, out: Values) -> None:
+                for number, turned in enumerate(turns):
+                    self._gather(turned, arrived, begin, end, out, number > 0)
+
+        elif self.post < PIECE_OF_ROWS or arrived.size * PIECE_OF_ROWS < WORTH_PIECES:
+            return False
+        else:
+
+            def fill(begin: int, end: int, out: Values) -> None:
+                part = given[..., begin:end]
+                self._multiply(part.reshape(-1, end - begin).T, arrived, out)
+                if self.scale != 1.0:
+                    out *= out.dtype.type(self.scale)
+                if self.mask is not None:
+                    out *= self.mask[begin:end]
+
+        room = spare(2 * PIECE_OF_ROWS * self.post, ROOM // arrived.itemsize)
+        with one_thread():
+            for begin, end in _parts(self.pre, room.size // self.post):
+                part = room[: (end - begin) * self.post]
+                fill(begin, end, part.reshape(-1, self.post))
+                update(part, first + begin * self.post)
+        return True
+
+    def bounded(self, sent: Values, arrived: Values) -> bool:
+        """Whether the gradient is surely finite: no sum of products is larger than the product of the norms of both sides."""
+        bound = abs(self.scale)
+        for side in (_side_by_side(sent)[0].reshape(-1), arrived.reshape(-1)):
+            bound *= math.sqrt(np.vdot(side, side))
+        return bound < float(np.finfo(arrived.dtype).max)
+
+    def _turns(self, sent: Values, steps: int) -> Iterator[tuple[Values, Values, Values]]:
+        """For each :data:`CHUNK` rows of what was sent the lists of rows by sender; those of one are good until the next."""
         # a gradient follows the forward pass of the same signals, whose lists are still there
         known = self._listed if self._of == (sent.ctypes.data, sent.shape) else None
         begin, index, value = self._list(sent) if known is None else known
         self._of = None
-        by, total = np.empty(self.pre + 1, np.int64), sent.shape[0]
-        for at in range(0, total, CHUNK):
-            rows = min(CHUNK, total - at)
-            count, more = int(begin[at + rows] - begin[at]), int(add or at > 0)
+        total = sent.shape[0]
+        for at in range(0, total, chunk := _chunk(total)):
+            rows, by = min(chunk, total - at), np.empty(self.pre + 1, np.int64)
+            count = int(begin[at + rows] - begin[at])
             if self._turned[0].size < count:
                 self._turned = np.empty(count, np.int32), np.empty(count, self._native.real)
             row, of = self._turned
             self._native.call("snn_rows_turn", rows, self.pre, begin[at:], index, value, by, row, of)
             self._native.call("snn_rows_place", count, row, at, rows, total, steps)
+            yield by, row[:count], of[:count]
 
-            def part(first: int, last: int, _: int, row: Values = row, of: Values = of, more: int = more) -> None:
-                to = (out, self.pre, 1, first, last, self.scale, more)
-                self._native.call("snn_rows_gather", by, row, of, arrived, self.post, *to)
+    def _gather(
+        self,
+        turned: tuple[Values, Values, Values],
+        arrived: Values,
+        first: int,
+        last: int,
+        out: Values | None,
+        add: bool,
+        move: Move | None = None,
+    ) -> None:
+        """To ``out`` what a chunk says of senders ``first`` to ``last`` - 1, or use it at once."""
+        (by, row, of), to = turned, 0 if out is None else out
 
-            self._native.share(self.pre, float(count) * self.post, part)
+        def part(begin: int, end: int, _: int) -> None:
+            place = (to, last - first, 1, begin, end, self.scale, int(add), move or 0)
+            self._native.call("snn_rows_gather", by[first:], row, of, arrived, self.post, *place)
+
+        self._native.share(last - first, float(by[last] - by[first]) * self.post, part)
+
+
+def _chunk(rows: int) -> int:
+    """How many rows of adjoints a gradient gathers from at once."""
+    return rows if rows <= ONE_CHUNK else CHUNK
+
+
+def _parts(rows: int, most: int) -> list[tuple[int, int]]:
+    """Rows in parts of at most ``most`` or nearly so, which begin at multiples of :data:`PIECE_OF_ROWS` and have as many at least."""
+    pieces = max(1, rows // PIECE_OF_ROWS)
+    count = -(-pieces // max(1, (most - PIECE_OF_ROWS) // PIECE_OF_ROWS))
+    ends = [pieces * n // count * PIECE_OF_ROWS for n in range(count)]
+    return list(zip(ends, (*ends[1:], rows)))
 
 
 def _side_by_side(sent: Values) -> tuple[Values, int]:

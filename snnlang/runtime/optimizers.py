@@ -135,6 +135,10 @@ class Optimizer:
 
     def step(self, gradients: Values, rate: float = 1.0, scale: float = 1.0) -> None:
         """One update; ``rate`` multiplies the learning rate, ``scale`` the gradients."""
+        self.begin(rate, scale)(gradients, 0)
+
+    def begin(self, rate: float = 1.0, scale: float = 1.0) -> Update:
+        """One update in parts, which are all parameters once."""
         self.count += 1
         o, lr = self.options, self.options["lr"] * rate
         match self.name:
@@ -156,19 +160,28 @@ class Optimizer:
                 ]
             case _:
                 numbers = [lr, o["alpha"], o["epsilon"], o["momentum"], o["weight_decay"], scale]
-        given = np.array(numbers, self.parameters.dtype)
-        m, v = self.memory[0], self.memory[1]
-        if self.arrays.apart:
-            self._kernel(self.parameters.size, self.arrays.up(given), gradients, m, v, self.parameters)
-            return
-        if self._function is None:
-            self._numpy(gradients, numbers)
-            return
-        arrays = (given, gradients, m, v, self.parameters)
-        self._function(self.parameters.size, *(array.ctypes.data for array in arrays))
+        return Update(self, numbers)
 
-    def _numpy(self, g: Values, numbers: list[float]) -> None:
-        p, (m, v) = self.parameters, self.memory
+    def at(self, first: int, count: int) -> tuple[Values, Values, Values]:
+        """What is remembered of some parameters, and they themselves."""
+        place = slice(first, first + count)
+        return self.memory[0, place], self.memory[1, place], self.parameters[place]
+
+    def move(self, gradients: Values, first: int, numbers: list[float], given: Values) -> None:
+        """Move the parameters from the ``first`` on; ``given`` are the ``numbers`` of this update where the parameters are."""
+        m, v, p = self.at(first, gradients.size)
+        if self.arrays.apart:
+            self._kernel(p.size, given, gradients, m, v, p)
+        elif self._function is None:
+            self._numpy(gradients, numbers, p, m, v)
+        else:
+            self._function(p.size, *(array.ctypes.data for array in (given, gradients, m, v, p)))
+
+    def address(self) -> int | None:
+        """Of the compiled pass, where there is one."""
+        return None if self._function is None else ctypes.cast(self._function, ctypes.c_void_p).value
+
+    def _numpy(self, g: Values, numbers: list[float], p: Values, m: Values, v: Values) -> None:
         a = [p.dtype.type(number) for number in numbers]
         match self.name:
             case "sgd":
@@ -194,6 +207,31 @@ class Optimizer:
                 v[...] = alpha * v + (1 - alpha) * d * d
                 m[...] = momentum * m + d / (np.sqrt(v) + epsilon)
                 p -= lr * m
+
+
+class Move(ctypes.Structure):
+    """``snn_optimizer`` of codegen/native/places.h."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("step", "numbers", "m", "v", "p")]
+
+
+class Update:
+    """One step of an optimizer, part by part."""
+
+    def __init__(self, of: Optimizer, numbers: list[float]) -> None:
+        self._of, self._numbers = of, numbers
+        self._given: Values = of.arrays.up(np.array(numbers, of.parameters.dtype))
+
+    def __call__(self, gradients: Values, first: int) -> None:
+        """Move the parameters from the ``first`` on against their gradients."""
+        self._of.move(gradients, first, self._numbers, self._given)
+
+    def place(self, first: int) -> Move | None:
+        """What compiled code is given to do so itself; None where there is none."""
+        step = self._of.address()
+        if step is None:
+            return None
+        return Move(step, self._given.ctypes.data, *(array.ctypes.data for array in self._of.at(first, 1)))
 
 
 class Schedule:

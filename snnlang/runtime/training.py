@@ -249,15 +249,12 @@ class Trainer:
         if not np.isfinite(outcome.loss):
             raise self._not_finite(f"the loss is {outcome.loss}", inputs)
         # on a device the loss of the batch after shows it: nothing waits for this one's backward pass
-        if not self.learner.arrays.apart and not np.isfinite(self.learner.gradients.sum()):
-            for one in self.learner.trained:
-                if not np.all(np.isfinite(self.learner.gradients[one.start : one.stop])):
-                    raise self._not_finite(f"the gradient of `{one.name}` is not finite", inputs)
+        if not self.learner.arrays.apart and (name := self.learner.finite()) is not None:
+            raise self._not_finite(f"the gradient of `{name}` is not finite", inputs)
         scale = 1.0
         if self.training.clip is not None:
             scale = min(1.0, self.training.clip / max(self.learner.norm(), 1e-30))
-        self.optimizer.step(self.learner.gradients, self.schedule.factor(self.optimizer.count), scale)
-        self.learner.bound()
+        self.learner.update(self.optimizer, self.schedule.factor(self.optimizer.count), scale)
         self._sums[0] += outcome.loss * len(y)
         self._sums[2] += len(y)
         if outcome.scores is not None and outcome.labels is not None:

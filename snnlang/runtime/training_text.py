@@ -19,7 +19,8 @@ from snnlang.model.loaders import LOADERS
 from snnlang.model.model import Program
 from snnlang.runtime import native_cycles
 from snnlang.runtime.cuda_failure import size
-from snnlang.runtime.learning_engine import Engine, _CellRun
+from snnlang.runtime.engine_cells import CellRun
+from snnlang.runtime.learning_engine import Engine
 from snnlang.runtime.native_convolution import FEWEST, NativeConvolution
 from snnlang.runtime.native_products import RARE, WORTH_LISTS, NativeDense
 from snnlang.runtime.network import Network
@@ -141,7 +142,7 @@ def _whole(engine: Engine, path: str) -> str:
     return "" if cycle is None else "; one call takes a block of samples through all steps before the next block"
 
 
-def _kept(engine: Engine, run: _CellRun) -> str:
+def _kept(engine: Engine, run: CellRun) -> str:
     """What one step leaves for the way back."""
     if engine.recomputes(run):
         way = f"its steps are computed again on the way back, {LANES} neurons at a time"
@@ -163,7 +164,7 @@ def _kept(engine: Engine, run: _CellRun) -> str:
     return text
 
 
-def _loaded(run: _CellRun) -> list[str]:
+def _loaded(run: CellRun) -> list[str]:
     """Names of the forward pass that the backward kernel computes anew."""
     from snnlang.codegen import kernel as k
 
@@ -171,7 +172,7 @@ def _loaded(run: _CellRun) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _plain(run: _CellRun, names: list[str]) -> list[str]:
+def _plain(run: CellRun, names: list[str]) -> list[str]:
     """``v_new__now`` as a reader knows it: ``v_new``; what was there before the step as ``v before``."""
     made = []
     for name in names:
@@ -288,12 +289,17 @@ def _memory(network: Network, engine: Engine, device: bool) -> list[str]:
 
     optimizer = Optimizer(training.optimizer.name, training.optimizer.options, learner.parameters[:1], False)
     copies = 2 + len(optimizer.memory)
-    weights = learner.parameters.nbytes * copies
-    total = sample * training.batch + weights
+    together = learner.micro_batch(engine, training.batch)
+    left = learner.left(engine, training.batch)
+    weights = learner.parameters.nbytes * copies - sum((one.stop - one.start) * learner.real.itemsize for one in left)
+    total = sample * together + weights
+    whose = "a batch" if together == training.batch else f"{together} that go together, of a batch of {training.batch}"
+    names = ", ".join(f"`{one.name}`" for one in left)
     return [
         f"Memory beside the data: about {size(total)}",
-        f"  {size(sample)} for each sample of a batch: {size(sample * training.batch)}",
-        f"  {size(weights)} for weights, gradients and the optimizer ({copies} numbers for each weight)",
+        f"  {size(sample)} for each sample of {whose}: {size(sample * together)}",
+        f"  {size(weights)} for weights, gradients and the optimizer ({copies} numbers for each weight"
+        + (f", one less of {names}: its gradient goes to the optimizer as it is made)" if left else ")"),
     ]
 
 

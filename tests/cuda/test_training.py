@@ -147,6 +147,12 @@ MODELS: dict[str, Callable[[], tuple[str, Any, Any]]] = {
         images(5, 6),
         np.zeros((5, 3)),
     ),
+    "parts": lambda: (text(TWO, more="micro_batch = 2"), images(5, 6, 7), np.zeros((5, 3))),
+    "parts of coefficients": lambda: (
+        text(DROPPED.replace("Unit", "Leaky"), neurons=MANY + READOUT, more="dt = 1 ms\nmicro_batch = 2"),
+        images(5, 6),
+        np.zeros((5, 3)),
+    ),
     "dropout": lambda: (text(DROPPED), images(5, 6, 7), np.zeros((5, 3))),
     "dropout on a cycle": lambda: (text(DROPPED + CYCLE, more="checkpoint = 3"), images(5, 6), np.zeros((5, 3))),
     "dropout of pools": lambda: (

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from snnlang.diagnostics import SnnError
+from snnlang.runtime.engine_cells import Readout
 from snnlang.runtime.learner import Learner
-from snnlang.runtime.learning_engine import Readout
 from tests.targets import TARGETS
 
 from .networks import images, network, text

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snnlang.codegen.passes import KEPT
-from snnlang.runtime import learning_engine, shared_buffers
+from snnlang.runtime import engine_layout, shared_buffers
 from snnlang.runtime.learning_arrays import HostArrays
 from snnlang.runtime.learning_engine import Engine
 from snnlang.runtime.products import Dense, Sparse
@@ -76,7 +76,7 @@ def test_as_without(name: str, steps: int | None, monkeypatch: pytest.MonkeyPatc
     kept = [slot for run in engine.runs.values() for slot in run.backward_slots if slot.kind == "again"]
     assert bool(kept) == (steps is None)
     single = learned(lines, steps, precision="float32")[0]
-    monkeypatch.setattr(learning_engine, "_AGAIN", 0)
+    monkeypatch.setattr(engine_layout, "_AGAIN", 0)
     stored, engine = learned(lines, steps, precision="float32")
     assert not any(slot.kind == "again" for run in engine.runs.values() for slot in run.backward_slots)
     assert all(np.array_equal(single[1][key], value) for key, value in stored[1].items())

@@ -137,3 +137,31 @@ def test_frozen_parameters_and_biases() -> None:
     with pytest.raises(SnnError) as problem:
         network(SOURCE.replace("freeze h.beta", "freeze h.theta"))  # not trained anyhow
     assert problem.value.diagnostics[0].code == "E619"
+
+
+def test_what_takes_no_memory_is_told() -> None:
+    """A gradient that is never stored, of a connection from the input that is large enough; parts of a batch."""
+    if find() is None:
+        pytest.skip("no C compiler")
+    lines = """
+    population h[400]: Unit
+    population out[3]: Readout
+    connect image -> h.x: dense
+    connect h -> out.x: dense
+    """.replace("\n    ", "\n")
+
+    def memory(more: str = "") -> tuple[str, str]:
+        source = text(lines, size=100, loss="cross_entropy(mean(out.v), label)", more=more)
+        shown = told(source, target="c").splitlines()
+        at = next(n for n, line in enumerate(shown) if line.startswith("Memory beside the data"))
+        return shown[at + 1], shown[at + 2]
+
+    whole = 4 * (100 * 400 + 400 * 3 + 1)
+    part, weights = memory()
+    assert "for each sample of a batch:" in part
+    assert float(weights.split()[0]) == pytest.approx((4 * whole - 160_000) / 1000, rel=0.01)
+    assert weights.endswith("(4 numbers for each weight, one less of `image->h.x.w`: its gradient goes to the optimizer as it is made)")
+    assert memory("clip = 1")[1].endswith("(4 numbers for each weight)")
+    part, weights = memory("micro_batch = 2")
+    assert "for each sample of 2 that go together, of a batch of 8:" in part
+    assert weights.endswith("(4 numbers for each weight)")

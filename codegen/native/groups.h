@@ -18,24 +18,6 @@
 #define WORDS 8    /* of bits that are counted together */
 #define LIKE 32    /* rows among which the likest is looked for */
 
-/* A bit for each of 64 numbers: is it something else than 0? */
-static uint64_t active_bits(const real *x, int64_t count)
-{
-    uint8_t active[64];
-    if (count >= 64) {
-        #pragma omp simd
-        for (int64_t j = 0; j < 64; j++) active[j] = x[j] != 0;
-    } else
-        for (int64_t j = 0; j < 64; j++) active[j] = j < count && x[j] != 0;
-    uint64_t bits = 0;
-    for (int64_t j = 0; j < 8; j++) {
-        uint64_t word;
-        memcpy(&word, active + 8*j, sizeof word);
-        bits |= (word*UINT64_C(0x0102040810204080) >> 56) << 8*j; /* the lowest bits of eight bytes, side by side */
-    }
-    return bits;
-}
-
 /* Bit 4g: is one of the bits 4g .. 4g + 3 set? */
 static inline uint64_t any_of_four(uint64_t bits)
 {

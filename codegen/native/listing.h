@@ -1,10 +1,27 @@
 /* Signals that are mostly zero as lists of what is not. */
 
-/* The number of the lowest byte's bit, as eight bytes of 0 and 1 lie in memory. */
+/* As bytes of 0 and 1 lie in memory. */
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#error "lists of active senders are written for little-endian machines"
+#error "bits of active senders are written for little-endian machines"
 #endif
-#define LOWEST(word) __builtin_ctzll(word)
+
+/* A bit for each of 64 numbers: is it something else than 0? */
+static uint64_t active_bits(const real *x, int64_t count)
+{
+    uint8_t active[64];
+    if (count >= 64) {
+        #pragma omp simd
+        for (int64_t j = 0; j < 64; j++) active[j] = x[j] != 0;
+    } else
+        for (int64_t j = 0; j < 64; j++) active[j] = j < count && x[j] != 0;
+    uint64_t bits = 0;
+    for (int64_t j = 0; j < 8; j++) {
+        uint64_t word;
+        memcpy(&word, active + 8*j, sizeof word);
+        bits |= (word*UINT64_C(0x0102040810204080) >> 56) << 8*j; /* the lowest bits of eight bytes, side by side */
+    }
+    return bits;
+}
 
 /* The senders of each row that are not 0: index and value, from begin[row] on; index and value have room for all. */
 static int64_t __attribute__((unused)) list_rows(const real *sent, int64_t rows, int64_t pre, int64_t *begin, int32_t *index, real *value)
@@ -13,24 +30,12 @@ static int64_t __attribute__((unused)) list_rows(const real *sent, int64_t rows,
     for (int64_t r = 0; r < rows; r++) {
         begin[r] = n;
         const real *const x = sent + r*pre;
-        for (int64_t i = 0; i < pre; i += 64) { /* one byte for each, looked at by eights */
-            const int64_t count = pre - i < 64 ? pre - i : 64;
-            uint8_t active[64];
-            if (count == 64) {
-                #pragma omp simd
-                for (int64_t j = 0; j < 64; j++) active[j] = x[i + j] != 0;
-            } else
-                for (int64_t j = 0; j < 64; j++) active[j] = j < count && x[i + j] != 0;
-            for (int64_t j = 0; j < count; j += 8) {
-                uint64_t word;
-                memcpy(&word, active + j, sizeof word);
-                for (; word != 0; word &= word - 1) {
-                    const int64_t at = i + j + LOWEST(word)/8;
-                    index[n] = (int32_t)at;
-                    value[n++] = x[at];
-                }
+        for (int64_t i = 0; i < pre; i += 64)
+            for (uint64_t bits = active_bits(x + i, pre - i); bits != 0; bits &= bits - 1) {
+                const int64_t at = i + __builtin_ctzll(bits);
+                index[n] = (int32_t)at;
+                value[n++] = x[at];
             }
-        }
     }
     begin[rows] = n;
     return n;

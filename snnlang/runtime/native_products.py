@@ -71,7 +71,7 @@ _PARTS = {
     "slopes": (*_IMAGES, "filtering.h", "convolution_slopes.h"),
     "half": ("vectors.h", "planes.h", "halves.h"),
     "pool": ("vectors.h", "planes.h", "pools.h"),
-    "groups": ("vectors.h", "places.h", "groups.h"),
+    "groups": ("vectors.h", "places.h", "listing.h", "groups.h"),
     "cycles": (*_ROWS, "matrices.h", "cycles.h"),
 }
 _ORDER = tuple(dict.fromkeys(part for kind in _PARTS for part in _PARTS[kind]))

@@ -192,7 +192,7 @@ def measured(row: Row, scale: int, backend: Any, options: argparse.Namespace) ->
             raise MemoryError(f"{needed / 1e9:.3g} GB of the device are needed, {free / 1e9:.3g} GB are free")
         module = backend.module(code.text, single=plan.precision == "single", name=plan.name)
         threads = min(RESIDENT_THREADS, RESIDENT_BLOCK * backend.block)
-        one.chosen = way_of(plan, code, module.resident_blocks("snn_resident", threads) * threads)
+        one.chosen = way_of(code, module.resident_blocks("snn_resident", threads) * threads)
         del module
     except (SnnError, MemoryError) as problem:
         one.missing[""] = str(problem).splitlines()[0]

@@ -170,6 +170,7 @@ class Native:
         self._many: set[bool] = set()
         self._meets: set[int] = set()
         self._libraries: dict[str, Future[Any]] = {}
+        self._functions: dict[str, Any] = {}
         self._lock = Lock()
 
     def expect(self, *kinds: str) -> None:
@@ -190,6 +191,7 @@ class Native:
             self._many.add(many)
             self._meets |= meets
             self._libraries.clear()
+            self._functions.clear()
 
     def begin(self) -> None:
         """Begin to compile what is expected, while everything else is made ready."""
@@ -236,10 +238,14 @@ class Native:
 
     def call(self, name: str, *arguments: Any) -> int:
         """A function: arrays go as pointers, whole numbers as 64 bits, others as ``real``; structures by reference."""
-        handle = self._library(name.split("_")[1]).result()
-        return int(getattr(handle, name)(*(self._argument(value) for value in arguments)) or 0)
+        function = self._functions.get(name)
+        if function is None:
+            function = self._functions[name] = getattr(self._library(name.split("_")[1]).result(), name)
+        return function(*[self._argument(value) for value in arguments]) or 0
 
     def _argument(self, value: Any) -> Any:
+        if type(value) is int:
+            return ctypes.c_int64(value)
         if isinstance(value, np.ndarray):
             return ctypes.c_void_p(value.ctypes.data)
         if isinstance(value, ctypes.Structure):

@@ -21,7 +21,8 @@ from snnlang.codegen.target_c import emit
 
 _LETTER = {"real": "r", "int": "i", "bool": "b"}
 
-_QUIET = """#if defined(__GNUC__) /* no model needs all support functions, no kernel all that its loop names, no loop OpenMP */
+_QUIET = """#define SNN_EXPORTED 1
+#if defined(__GNUC__) /* no model needs all support functions, no kernel all that its loop names, no loop OpenMP */
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wunused-variable"

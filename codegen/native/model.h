@@ -17,10 +17,10 @@
 #define SNN_HALF 0
 #endif
 
-/* What runs once is compiled with little effort: that halves the time of the compiler. */
+/* What runs once is compiled with little effort: that halves the time of the compiler. What others declare is compiled like the rest. */
 #if !defined(__GNUC__)
 #define SNN_COLD
-#elif defined(__clang__) || SNN_HALF != 0
+#elif defined(__clang__) || defined(SNN_EXPORTED) || SNN_HALF != 0
 #define SNN_COLD __attribute__((cold, noinline, unused))
 #else
 #define SNN_COLD __attribute__((cold, noinline, unused, optimize("O1")))

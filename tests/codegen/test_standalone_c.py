@@ -184,6 +184,21 @@ THREADED = [*STRICT, "-O1", "-g", "-pthread", "-fsanitize=thread"]
 
 
 @needed
+@pytest.mark.parametrize("effort", ["-O1", "-O2", "-O3"])
+@pytest.mark.parametrize("named", ["cc", "gcc", "clang"])
+def test_no_warning_at_any_effort(named: str, effort: str, tmp_path: Path) -> None:
+    """Attributes of what is declared in the header and defined elsewhere agree."""
+    compiler = shutil.which(named)
+    if compiler is None:
+        pytest.skip(f"there is no {named}")
+    texts, plan, steps = point((EXAMPLES / "balanced.snn").read_text(encoding="utf-8"), "coba", "20 ms", N=200)
+    flags = re.search(r"^MODEL_FLAGS = (.*)$", texts["Makefile"], re.MULTILINE)
+    assert flags is not None
+    program = built(tmp_path, written(texts, tmp_path), [effort, *flags[1].split(), "-pthread"], [compiler])
+    assert_same(ran(program), expected(plan, steps), 1e-6)
+
+
+@needed
 @pytest.mark.parametrize("case", CASES)
 def test_threads_never_race(case: str, tmp_path: Path) -> None:
     """ThreadSanitizer sees no access of two threads to one place that a barrier does not order."""
